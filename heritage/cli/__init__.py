@@ -1,0 +1,39 @@
+"""The `heritage` command."""
+
+from typing import Any
+
+import click
+import typer
+from typer.core import TyperGroup
+
+from heritage.cli.output import reported_errors
+
+
+class _Commands(TyperGroup):
+    """Commands whose HeritageErrors become one message and an exit code."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the chosen command."""
+        with reported_errors():
+            return super().invoke(ctx)
+
+
+app = typer.Typer(
+    name="heritage",
+    cls=_Commands,
+    help="Ancestry as a working part of model operations.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    add_completion=False,
+)
+
+
+@app.callback()
+def _root() -> None:
+    """Exit codes: 0 fine, 1 error, 2 usage, 3 drift found or gate refused."""
+
+
+def main() -> None:
+    """Run the command line; the console script's entry point."""
+    app()

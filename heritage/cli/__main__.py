@@ -1,0 +1,5 @@
+"""`python -m heritage.cli`."""
+
+from heritage.cli import main
+
+main()
