@@ -2,7 +2,6 @@
 
 from typing import Any
 
-import click
 import typer
 from typer.core import TyperGroup
 
@@ -12,7 +11,7 @@ from heritage.cli.output import reported_errors
 class _Commands(TyperGroup):
     """Commands whose HeritageErrors become one message and an exit code."""
 
-    def invoke(self, ctx: click.Context) -> Any:
+    def invoke(self, ctx: Any) -> Any:
         """Run the chosen command."""
         with reported_errors():
             return super().invoke(ctx)
