@@ -1,0 +1,22 @@
+#!/bin/sh
+# Installs the Debian packages that tests use, where they are missing and apt and root are there; says so otherwise.
+set -eu
+missing=""
+ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || missing="$missing postgresql"
+command -v redis-server >/dev/null 2>&1 || missing="$missing redis-server"
+command -v chromium >/dev/null 2>&1 || missing="$missing chromium"
+[ -n "$missing" ] || exit 0
+if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null 2>&1; then
+    echo "not installed:$missing. The tests that need them will be skipped and say so."
+    echo "As root on Debian: apt-get install --no-install-recommends$missing"
+    exit 0
+fi
+echo "installing from Debian:$missing"
+export DEBIAN_FRONTEND=noninteractive
+apt-get update -qq
+# the packages must not start servers of their own
+printf '#!/bin/sh\nexit 101\n' > /usr/sbin/policy-rc.d.heritage && chmod 755 /usr/sbin/policy-rc.d.heritage
+if [ ! -e /usr/sbin/policy-rc.d ]; then mv /usr/sbin/policy-rc.d.heritage /usr/sbin/policy-rc.d; made=1; else rm -f /usr/sbin/policy-rc.d.heritage; made=0; fi
+# shellcheck disable=SC2086
+apt-get install -y -qq --no-install-recommends $missing >/dev/null
+[ "$made" = 0 ] || rm -f /usr/sbin/policy-rc.d
