@@ -1,0 +1,327 @@
+"""Objects in S3-compatible storage; the only importer of boto3.
+
+The commit primitive is the conditional put (`If-None-Match: *` and `If-Match`, RFC 9110 section 13.1): `create` and
+`replace` say who won a race. A server that ignores the conditions (rclone does) would let everybody win; `probe`
+finds that out before anything depends on it.
+"""
+
+import threading
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import stamina
+
+from heritage.errors import BadInput, Conflict, HeritageError, Misconfigured, NotFound, Unavailable, UnsafeName
+from heritage.names import check_name, printable
+from heritage.settings import S3Settings
+
+MAX_KEY = 1024  # bytes; the limit of S3
+CONNECT_TIMEOUT_S = 5.0
+READ_TIMEOUT_S = 30.0
+MAX_WAIT_S = 2.0  # between two tries
+# user metadata that tells a write from an equal one by somebody else
+_WRITER = "heritage-writer"
+
+_ABSENT = frozenset(["NoSuchKey", "NotFound", "404"])
+# codes that some servers send with a status other than 401 and 403
+_DENIED = frozenset(["ExpiredToken", "ExpiredTokenException", "InvalidToken", "TokenRefreshRequired"])
+# 409 is S3's answer to a conditional put that met another one half-way: it asks for another try
+_PASSING_STATUS = frozenset([408, 409, 429, 500, 502, 503, 504])
+_PASSING = frozenset(["ConditionalRequestConflict", "OperationAborted", "RequestTimeout", "SlowDown", "Throttling"])
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Stored:
+    """An object's content and the ETag (quoted, as the server gave it) that `replace` wants back."""
+
+    data: bytes
+    etag: str
+
+
+def check_key(key: str) -> str:
+    """`key` itself if every segment between slashes is a name of the naming policy, else `UnsafeName`."""
+    if len(key) > MAX_KEY:
+        raise UnsafeName(f"key '{printable(key, 40)}' is longer than {MAX_KEY} bytes; use shorter names")
+    for segment in key.split("/"):
+        check_name(segment, f"part of the key '{printable(key)}'")
+    return key
+
+
+def check_prefix(prefix: str) -> str:
+    """`prefix` itself if it is empty or the beginning of a key, else `UnsafeName`."""
+    if prefix:
+        # an unfinished last segment is completed by a letter that ends any name
+        check_key(prefix + "0")
+    return prefix
+
+
+class ObjectStore:
+    """One bucket. Safe to share between threads; make another one after a fork.
+
+    Every call keeps the settings' deadline, retries included, and raises `Unavailable` when it has passed,
+    `Misconfigured` for a wrong key, address or bucket, and `UnsafeName` for a key that breaks the naming policy.
+    """
+
+    def __init__(self, client: Any, bucket: str, endpoint: str, deadline_s: float) -> None:
+        self._client = client
+        self._deadline_s = deadline_s
+        self.bucket = bucket
+        self.endpoint = endpoint
+
+    @classmethod
+    def connect(cls, settings: S3Settings) -> "ObjectStore":
+        """The store that `settings` describe. Sends nothing yet: see `probe`."""
+        import boto3  # 0.15 s, so not for a command that stores nothing
+        from botocore.config import Config
+        from botocore.exceptions import BotoCoreError
+
+        config = Config(
+            signature_version="s3v4",
+            # a server of one's own has no DNS name per bucket
+            s3={"addressing_style": "path" if settings.endpoint_url else "auto"},
+            connect_timeout=min(CONNECT_TIMEOUT_S, settings.deadline_s),
+            read_timeout=min(READ_TIMEOUT_S, settings.deadline_s),
+            retries={"total_max_attempts": 1},  # stamina retries, and counts the deadline
+            max_pool_connections=32,
+        )
+        secret = settings.secret_key.get_secret_value() if settings.secret_key else None
+        try:
+            client = boto3.session.Session().client(
+                "s3",
+                endpoint_url=settings.endpoint_url,
+                region_name=settings.region,
+                aws_access_key_id=settings.access_key,
+                aws_secret_access_key=secret,
+                config=config,
+            )
+        except (BotoCoreError, ValueError) as error:
+            raise Misconfigured(
+                f"S3 client for {printable(settings.endpoint_url or 'AWS')}: {printable(str(error), 300)}; "
+                "check HERITAGE_S3__ENDPOINT_URL, HERITAGE_S3__REGION and the keys"
+            ) from error
+        return cls(client, settings.bucket, str(client.meta.endpoint_url), settings.deadline_s)
+
+    def get(self, key: str) -> bytes:
+        """Content of the object; `NotFound` where there is none."""
+        return self.read(key).data
+
+    def read(self, key: str) -> Stored:
+        """Content and ETag of the object, complete or not at all; `NotFound` where there is none."""
+        check_key(key)
+
+        def call() -> Stored:
+            answer = self._client.get_object(Bucket=self.bucket, Key=key)
+            with answer["Body"] as body:
+                return Stored(body.read(), answer["ETag"])
+
+        return self._retried(call, key)
+
+    def create(self, key: str, data: bytes) -> bool:
+        """Write the object unless one is there; True for the one writer that made it, False for all others."""
+        return self._conditional_put(key, data, IfNoneMatch="*")
+
+    def replace(self, key: str, data: bytes, etag: str) -> bool:
+        """Write the object if it still is the one that `read` gave `etag` for; False when it changed or went."""
+        return self._conditional_put(key, data, IfMatch=etag)
+
+    def put(self, key: str, data: bytes) -> None:
+        """Write the object, whatever was there."""
+        check_key(key)
+        self._retried(lambda: self._client.put_object(Bucket=self.bucket, Key=key, Body=data), key)
+
+    def list(self, prefix: str = "") -> Iterator[str]:
+        """All keys that begin with `prefix`, in the order of their bytes; one request a 1,000 keys."""
+        check_prefix(prefix)
+        token: dict[str, str] = {}
+        while True:
+            page = self._page(prefix, token)
+            yield from (item["Key"] for item in page.get("Contents", ()))
+            if not page.get("IsTruncated"):
+                return
+            token = {"ContinuationToken": page["NextContinuationToken"]}
+
+    def exists(self, key: str) -> bool:
+        """Whether there is such an object."""
+        # asked by list, since the answer to HEAD cannot tell a missing bucket from a missing object
+        page = self._page(check_key(key), {}, limit=1)
+        return any(item["Key"] == key for item in page.get("Contents", ()))
+
+    def delete(self, key: str) -> None:
+        """Remove the object; nothing happens where there is none."""
+        check_key(key)
+        self._retried(lambda: self._client.delete_object(Bucket=self.bucket, Key=key), key)
+
+    def probe(self) -> None:
+        """Check the address, the bucket, the keys, and that conditional puts are honoured.
+
+        Writes and removes one small object under `probe/`. Raises `Misconfigured` with the remedy, or `Unavailable`.
+        """
+        self._page("probe/", {}, limit=1)
+        key = f"probe/{uuid.uuid4().hex}"
+        try:
+            honoured = self.create(key, b"first") and not self.create(key, b"second")
+            honoured = honoured and not self.replace(key, b"third", '"00000000000000000000000000000000"')
+            stored = self.read(key)
+            honoured = honoured and stored.data == b"first" and self.replace(key, b"fourth", stored.etag)
+        finally:
+            self.delete(key)
+        if not honoured:
+            raise Misconfigured(
+                f"{self.endpoint} does not honour If-None-Match and If-Match, so two workers could both win; "
+                "use a server that does (SeaweedFS, AWS S3), not rclone"
+            )
+
+    def _page(self, prefix: str, token: dict[str, str], limit: int = 1000) -> dict[str, Any]:
+        def call() -> dict[str, Any]:
+            page: dict[str, Any] = self._client.list_objects_v2(
+                Bucket=self.bucket, Prefix=prefix, MaxKeys=limit, **token
+            )
+            return page
+
+        return self._retried(call, prefix)
+
+    def _conditional_put(self, key: str, data: bytes, **condition: str) -> bool:
+        """True when this call's write took place, also when the answer that said so was lost on the way."""
+        check_key(key)
+        writer = uuid.uuid4().hex
+        tries = 0
+
+        def call() -> bool:
+            nonlocal tries
+            tries += 1
+            self._client.put_object(Bucket=self.bucket, Key=key, Body=data, Metadata={_WRITER: writer}, **condition)
+            return True
+
+        try:
+            return self._retried(call, key)
+        except NotFound:  # `replace` of an object that went
+            return False
+        except Conflict:
+            return tries > 1 and self._written_by(key) == writer
+
+    def _written_by(self, key: str) -> str:
+        def call() -> str:
+            head = self._client.head_object(Bucket=self.bucket, Key=key)
+            return str(head["Metadata"].get(_WRITER, ""))
+
+        try:
+            return self._retried(call, key)
+        except NotFound:
+            return ""
+
+    def _retried(self, call: Callable[[], T], key: str) -> T:
+        """What `call` returns, tried again while the fault may pass and the deadline has not."""
+        started = time.monotonic()
+        longest_s = min(MAX_WAIT_S, self._deadline_s / 8)
+        where = f"s3://{self.bucket}/{key} at {self.endpoint}"
+
+        def left_s() -> float:
+            return self._deadline_s - (time.monotonic() - started)
+
+        def wait(error: Exception) -> bool | float:
+            """False to stop, True for the usual back-off, or seconds: the last tries halve what is left."""
+            if not isinstance(error, Unavailable) or left_s() < 0.05:
+                return False
+            return left_s() > 2 * longest_s or left_s() / 2
+
+        try:
+            for attempt in stamina.retry_context(
+                on=wait, attempts=None, timeout=None, wait_max=longest_s, wait_jitter=longest_s / 10
+            ):
+                with attempt:
+                    return _translated(call, where, left_s())
+        except Unavailable as error:
+            raise Unavailable(
+                f"{error}; tried {attempt.num} times in {self._deadline_s - left_s():.1f} s (limit "
+                f"{self._deadline_s:g} s, HERITAGE_S3__DEADLINE_S); check that the server runs and is reachable"
+            ) from error
+        raise AssertionError("stamina tries until it returns or raises")
+
+
+def _translated(call: Callable[[], T], where: str, limit_s: float) -> T:
+    """What `call` returns within `limit_s`; its faults as errors of heritage."""
+    from botocore.exceptions import BotoCoreError, ClientError
+    from botocore.parsers import ResponseParserError
+
+    try:
+        return _bounded(call, limit_s)
+    except ClientError as error:
+        raise _answered(error.response, where) from error
+    except BotoCoreError as error:
+        raise _failed(error, where) from error
+    except (ResponseParserError, TimeoutError) as error:
+        raise Unavailable(f"{where}: {printable(str(error), 300)}") from error
+
+
+def _bounded(call: Callable[[], T], limit_s: float) -> T:
+    """What `call` returns or raises; TimeoutError when that takes longer than `limit_s`.
+
+    botocore's timeouts hold per packet, so a server that drips bytes would hold a caller for ever. The thread left
+    behind ends with its connection; it cannot keep the process alive.
+    """
+    outcome: list[T] = []
+    fault: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            outcome.append(call())
+        except BaseException as error:  # raised again below, in the caller's thread
+            fault.append(error)
+
+    thread = threading.Thread(target=run, name="heritage-s3", daemon=True)
+    thread.start()
+    thread.join(max(limit_s, 0.0))
+    if fault:
+        raise fault[0]
+    if not outcome:
+        raise TimeoutError(f"no complete answer within {limit_s:.1f} s")
+    return outcome[0]
+
+
+def _answered(response: dict[str, Any], where: str) -> HeritageError:
+    """The error for an answer of the server that is no success."""
+    code = str(response.get("Error", {}).get("Code", ""))
+    status = int(response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
+    said = f"{where}: the server said {status} {printable(code, 60)}"
+    if status == 412:
+        return Conflict(f"{said}; the object is there already or changed since it was read")
+    if code == "NoSuchBucket":
+        return Misconfigured(f"{said}; make the bucket, or name another in HERITAGE_S3__BUCKET")
+    if code in _ABSENT:
+        return NotFound(f"{said}; there is no such object")
+    if code == "RequestTimeTooSkewed":
+        return Misconfigured(f"{said}; set this machine's clock")
+    if code in _DENIED or status in (401, 403):
+        return Misconfigured(
+            f"{said}; the keys are wrong, expired or not allowed to do this: check HERITAGE_S3__ACCESS_KEY, "
+            "HERITAGE_S3__SECRET_KEY or the AWS profile"
+        )
+    if code in _PASSING or status in _PASSING_STATUS:
+        return Unavailable(said)
+    if status == 501:
+        return Misconfigured(f"{said}; this server lacks a function that heritage needs, use SeaweedFS or AWS S3")
+    return BadInput(f"{said}: {printable(str(response.get('Error', {}).get('Message', '')), 200)}")
+
+
+def _failed(error: Exception, where: str) -> HeritageError:
+    """The error for a request that got no usable answer."""
+    from botocore import exceptions as boto
+
+    passing = (
+        boto.HTTPClientError,
+        boto.ConnectionError,
+        boto.IncompleteReadError,
+        boto.ChecksumError,
+        boto.FlexibleChecksumError,
+    )
+    said = f"{where}: {printable(' '.join(str(error).split()), 300)}"
+    if isinstance(error, boto.SSLError):
+        return Misconfigured(f"{said}; check the scheme (http or https) and the certificate of the server")
+    if isinstance(error, passing):
+        return Unavailable(said)
+    return Misconfigured(f"{said}; check the HERITAGE_S3__ settings and the AWS profile")
