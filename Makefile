@@ -1,6 +1,6 @@
 # heritage: see README.md. Everything runs inside .venv; nothing is installed outside it, except Debian packages that the
 # tests need (PostgreSQL, Redis, Chromium), and those only where apt and root are there.
-PYTHON ?= python3.11
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed

@@ -12,11 +12,7 @@ if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null 2>&1; then
     exit 0
 fi
 echo "installing from Debian:$missing"
-export DEBIAN_FRONTEND=noninteractive
 apt-get update -qq
-# the packages must not start servers of their own
-printf '#!/bin/sh\nexit 101\n' > /usr/sbin/policy-rc.d.heritage && chmod 755 /usr/sbin/policy-rc.d.heritage
-if [ ! -e /usr/sbin/policy-rc.d ]; then mv /usr/sbin/policy-rc.d.heritage /usr/sbin/policy-rc.d; made=1; else rm -f /usr/sbin/policy-rc.d.heritage; made=0; fi
+# RUNLEVEL=1 keeps the packages from starting servers of their own
 # shellcheck disable=SC2086
-apt-get install -y -qq --no-install-recommends $missing >/dev/null
-[ "$made" = 0 ] || rm -f /usr/sbin/policy-rc.d
+RUNLEVEL=1 DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $missing >/dev/null
