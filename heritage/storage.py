@@ -26,6 +26,7 @@ MAX_WAIT_S = 2.0  # between two tries
 _WRITER = "heritage-writer"
 
 _ABSENT = frozenset(["NoSuchKey", "NotFound", "404"])
+_TAKEN = frozenset(["BucketAlreadyOwnedByYou", "BucketAlreadyExists"])
 # codes that some servers send with a status other than 401 and 403
 _DENIED = frozenset(["ExpiredToken", "ExpiredTokenException", "InvalidToken", "TokenRefreshRequired"])
 # 409 is S3's answer to a conditional put that met another one half-way: it asks for another try
@@ -155,6 +156,13 @@ class ObjectStore:
         """Remove the object; nothing happens where there is none."""
         check_key(key)
         self._retried(lambda: self._client.delete_object(Bucket=self.bucket, Key=key), key)
+
+    def make_bucket(self) -> None:
+        """Make the bucket unless this account has it already; for servers of one's own and for tests."""
+        try:
+            self._retried(lambda: self._client.create_bucket(Bucket=self.bucket), "")
+        except Conflict:
+            self._page("", {}, limit=1)
 
     def probe(self) -> None:
         """Check the address, the bucket, the keys, and that conditional puts are honoured.
@@ -288,10 +296,12 @@ def _answered(response: dict[str, Any], where: str) -> HeritageError:
     code = str(response.get("Error", {}).get("Code", ""))
     status = int(response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
     said = f"{where}: the server said {status} {printable(code, 60)}"
-    if status == 412:
+    if status == 412 or code in _TAKEN:
         return Conflict(f"{said}; the object is there already or changed since it was read")
     if code == "NoSuchBucket":
         return Misconfigured(f"{said}; make the bucket, or name another in HERITAGE_S3__BUCKET")
+    if code == "InvalidBucketName":
+        return Misconfigured(f"{said}; HERITAGE_S3__BUCKET takes 3 to 63 lower-case letters, digits or '-'")
     if code in _ABSENT:
         return NotFound(f"{said}; there is no such object")
     if code == "RequestTimeTooSkewed":
