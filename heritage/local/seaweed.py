@@ -57,7 +57,8 @@ def start(folder: Path, port: int | None = None, bucket: str = "heritage") -> Se
         access_key=access_key,
         secret_key=SecretStr(secret_key),
     )
-    command = [str(find_weed()), "mini", *_options(folder, s3_port)]
+    # without -logtostderr it writes files of its own into /tmp
+    command = [str(find_weed()), "-logtostderr=true", "mini", *_options(folder, s3_port)]
     process = processes.start("seaweedfs", command, folder / "weed.log", env=dict(os.environ))
     try:
         ready_s = processes.wait_ready(process, lambda: _answers(process, s3_port), READY_LIMIT_S)
