@@ -1,0 +1,83 @@
+"""heritage_promote: a challenger becomes champion once a person has approved it."""
+
+from datetime import timedelta
+from typing import Any
+
+from airflow.providers.standard.operators.hitl import ApprovalOperator
+from airflow.providers.standard.operators.trigger_dagrun import TriggerDagRunOperator
+from airflow.sdk import Param, TriggerRule, dag, task
+from heritage_assets import CHALLENGER, Job, jobs
+
+from heritage.settings import settings
+
+_RULES = settings().promote
+
+
+@dag(
+    schedule=[CHALLENGER],
+    catchup=False,
+    tags=["heritage", "promote"],
+    default_args={"retries": 2, "retry_delay": timedelta(seconds=10)},
+    params={
+        "address": Param("", type="string", description="The challenger, as name/version."),
+        "plan": Param("", type="string", description="Hash of the plan whose gate it passed."),
+    },
+    doc_md=(
+        "Shows what the gate found and waits for a person; no answer in time means **Reject**. The approval is bound "
+        "to the plan's hash: if the challenger's plan changed meanwhile, nothing is promoted. After the aliases have "
+        "moved, the champion is loaded as a server would load it; if that fails the move is taken back."
+    ),
+)
+def heritage_promote() -> None:
+    """Brief -> approval -> move aliases -> smoke test, or back. An approval each: the others get runs of their own."""
+
+    @task
+    def brief(params: dict[str, Any], triggering_asset_events: Any) -> dict[str, str]:
+        from heritage.flows import promote
+        from heritage.flows.context import Context
+
+        job = jobs(CHALLENGER, triggering_asset_events, params)[0]
+        return promote.brief(Context.connect(), job["address"], job["plan"])
+
+    @task
+    def others(params: dict[str, Any], triggering_asset_events: Any) -> list[Job]:
+        return jobs(CHALLENGER, triggering_asset_events, params)[1:]
+
+    @task
+    def move_aliases(challenger: dict[str, str]) -> dict[str, Any]:
+        from heritage.flows import promote
+        from heritage.flows.context import Context
+
+        return promote.promote(Context.connect(), challenger["address"], challenger["plan"])
+
+    @task(retries=0)
+    def smoke_test(moved: dict[str, Any]) -> dict[str, Any]:
+        from heritage.flows import promote
+        from heritage.flows.context import Context
+
+        return promote.smoke_test(Context.connect(), moved["model"])
+
+    @task(trigger_rule=TriggerRule.ONE_FAILED)
+    def roll_back(moved: dict[str, Any]) -> None:
+        from heritage.flows import promote
+        from heritage.flows.context import Context
+
+        promote.roll_back(Context.connect(), moved["model"], "the smoke test failed")
+
+    challenger = brief()
+    approval = ApprovalOperator(
+        task_id="approve",
+        subject="{{ ti.xcom_pull(task_ids='brief')['subject'] }}",
+        body="{{ ti.xcom_pull(task_ids='brief')['body'] }}",
+        defaults="Reject",
+        response_timeout=timedelta(hours=_RULES.timeout_hours),
+        assigned_users=[{"id": user, "name": user} for user in _RULES.approvers] or None,
+        retries=0,  # a retry would throw the answer away and ask again
+    )
+    moved = move_aliases(challenger)
+    challenger >> approval >> moved
+    smoke_test(moved) >> roll_back(moved)
+    TriggerDagRunOperator.partial(task_id="start_the_others", trigger_dag_id="heritage_promote").expand(conf=others())
+
+
+heritage_promote()
