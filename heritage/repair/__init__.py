@@ -1,0 +1,1 @@
+"""Repair of a drifted version from its lineage: vectors, donors, search, gate, and writing the result."""

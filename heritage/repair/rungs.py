@@ -1,0 +1,182 @@
+"""Tuning of every rung of the ladder, and the state that a recipe stands for."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+
+import torch
+from torch import Tensor, nn
+
+from heritage.repair import lines
+from heritage.repair.batchnorm import has_statistics, reestimate
+from heritage.repair.evaluate import Budget, Judge, Runner
+from heritage.repair.finetune import fine_tune
+from heritage.repair.layers import at_layers, fit_layers
+from heritage.repair.lines import Curve, Family, Fit
+from heritage.repair.options import SearchOptions
+from heritage.repair.plan import Recipe, Rung, Statistics
+from heritage.repair.tensors import State, tied_names
+from heritage.repair.vector import Left, difference, trim
+from heritage.rows import Rows
+
+STEPS = {Rung.FINETUNE_20: 20, Rung.FINETUNE_60: 60}
+
+
+@dataclass
+class Climb:
+    """Recipes of the rungs tried so far, simplest first, with the curves walked and what was left out."""
+
+    recipes: tuple[Recipe, ...] = ()
+    curves: tuple[Curve, ...] = ()
+    passes: int = 0
+    skipped: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass
+class Workshop:
+    """A network, the family it belongs to, and the unlabelled inputs of the current window on the device."""
+
+    runner: Runner
+    family: Family
+    donors: Mapping[str, State]
+    inputs: Tensor
+    options: SearchOptions
+    left: tuple[Left, ...]
+    skipped: Mapping[str, str]
+
+    @cached_property
+    def adapted(self) -> Family:
+        """The family with BatchNorm statistics measured afresh on the current inputs, each for itself."""
+        drifted = reestimate(self.runner, self.family.drifted, self.inputs)
+        return _family(drifted, {d: self._adapted_donor(s) for d, s in self.donors.items()}, self.options.trim)
+
+    def _adapted_donor(self, donor: State) -> State:
+        # a donor with another head is run under the drifted model's head
+        whole = {n: donor[n] if n in donor and donor[n].shape == t.shape else t for n, t in self.family.drifted.items()}
+        return reestimate(self.runner, whole, self.inputs)
+
+    @property
+    def renews(self) -> bool:
+        """True where BatchNorm statistics can be measured afresh."""
+        return has_statistics(self.runner.network) and len(self.inputs) >= 2
+
+    def state(self, recipe: Recipe, rows: Rows | None) -> dict[str, Tensor]:
+        """The state that `recipe` stands for; `rows` are those of its fine-tuning (None: it has no such steps)."""
+        family = self.adapted if recipe.statistics is Statistics.ADAPTED else self.family
+        if recipe.layers:
+            (donor,) = recipe.coefficients
+            state = at_layers(family.drifted, family.vectors[donor], recipe.layers)
+        else:
+            state = family.at(recipe.coefficients)
+        if recipe.statistics is Statistics.AFTER:
+            state = reestimate(self.runner, state, self.inputs)
+        if rows is None or not recipe.steps:
+            return state
+        return fine_tune(self.runner, state, rows, recipe.steps, self.options.seed, recipe.rate)
+
+    def climb(self, rows: Rows, budget: Budget, options: SearchOptions, last: Rung | None = None) -> Climb:
+        """Every wanted rung (up to `last`) tuned on `rows` within `budget`."""
+        judge = Judge(self.runner, rows, budget)
+        climb = Climb()
+        zeros = {Statistics.KEPT: judge.nll(self.family.drifted)}
+        if self.renews:
+            zeros[Statistics.ADAPTED] = judge.nll(self.adapted.drifted)
+        base = Recipe(Rung.NONE)
+        for rung in options.rungs:
+            if budget.spent and rung is not Rung.NONE:
+                climb.skipped[rung] = f"the budget of {options.budget} forward passes was spent"
+                continue
+            if rung not in STEPS:
+                base, curves = self._tuned(rung, judge, zeros, base)
+                climb.curves += curves
+            recipe = self._with_steps(base, rung, budget)
+            if recipe.rung is rung:
+                climb.recipes += (recipe,)
+            if rung is last:
+                break
+        climb.passes = budget.used
+        return climb
+
+    def _with_steps(self, base: Recipe, rung: Rung, budget: Budget) -> Recipe:
+        if rung not in STEPS:
+            return base
+        budget.used += STEPS[rung]
+        return replace(base, rung=rung, steps=STEPS[rung], rate=self.options.rate)
+
+    def _tuned(
+        self, rung: Rung, judge: Judge, zeros: Mapping[Statistics, float], base: Recipe
+    ) -> tuple[Recipe, tuple[Curve, ...]]:
+        """The best recipe of one rung over the treatments of BatchNorm statistics; `base` where nothing can be tuned.
+
+        `zeros` is the NLL of the drifted model with kept and (where it has BatchNorm) with fresh statistics.
+        """
+        if rung is Rung.NONE or not (self.donors or (self.renews and rung is not Rung.ROLLBACK)):
+            return base, ()
+        plain = self._fitted(rung, judge, self.family, zeros[Statistics.KEPT], Statistics.KEPT)
+        tried = [plain]
+        if self.renews:
+            after = replace(plain[0], statistics=Statistics.AFTER)
+            adapted = self._fitted(rung, judge, self.adapted, zeros[Statistics.ADAPTED], Statistics.ADAPTED)
+            tried += [(after, judge.nll(self.state(after, None)), ()), adapted]
+        return min(tried, key=lambda t: t[1])[0], plain[2]
+
+    def _fitted(
+        self, rung: Rung, judge: Judge, family: Family, at_zero: float, statistics: Statistics
+    ) -> tuple[Recipe, float, tuple[Curve, ...]]:
+        fit = _fit(rung, family, judge, at_zero)
+        recipe = Recipe(rung, fit.coefficients, statistics, trim=self.options.trim)
+        nll = fit.nll
+        if rung is Rung.LAYERS and fit.coefficients:
+            ((donor, a),) = fit.coefficients.items()
+            recipe = replace(recipe, layers=fit_layers(family.drifted, family.vectors[donor], a, judge))
+            nll = judge.nll(self.state(recipe, None))
+        return recipe, nll, fit.curves
+
+
+def _fit(rung: Rung, family: Family, judge: Judge, at_zero: float) -> Fit:
+    if rung is Rung.ROLLBACK:
+        return lines.best_rollback(family, judge)
+    if rung is Rung.HULL:
+        return lines.best_in_hull(family, judge, at_zero)
+    return lines.best_line(family, judge, at_zero)
+
+
+def make_workshop(
+    network: nn.Module,
+    drifted: State,
+    donors: Mapping[str, State],
+    rows: Rows,
+    unlabelled: Rows | None,
+    options: SearchOptions,
+) -> Workshop:
+    """A workshop on the wanted device; donors equal to the drifted model are left out and named."""
+    runner = Runner(network, options.device)
+    here = _on(drifted, runner)
+    moved = {d: _on(s, runner) for d, s in donors.items()}
+    same = {d for d, s in moved.items() if _equal(s, here)}
+    kept = {d: s for d, s in moved.items() if d not in same}
+    family = _family(here, kept, options.trim)
+    left = {part for vector in family.vectors.values() for part in vector.left}
+    inputs = runner.inputs(rows.x if unlabelled is None or not len(unlabelled) else unlabelled.x)
+    skipped = dict.fromkeys(same, "its weights equal those of the drifted model")
+    return Workshop(runner, family, kept, inputs, options, tuple(sorted(left)), skipped)
+
+
+def _family(drifted: State, donors: Mapping[str, State], keep: float) -> Family:
+    vectors = {d: difference(s, drifted) for d, s in donors.items()}
+    return Family(drifted, vectors if keep == 1.0 else {d: trim(v, keep) for d, v in vectors.items()})
+
+
+def _on(state: State, runner: Runner) -> dict[str, Tensor]:
+    """`state` on the runner's device; tied tensors stay one memory."""
+    tied = tied_names(state)
+    out: dict[str, Tensor] = {}
+    for name, tensor in state.items():
+        out[name] = out[tied[name]] if name in tied else tensor.to(runner.device)
+    return out
+
+
+def _equal(one: State, other: State) -> bool:
+    return one.keys() == other.keys() and all(
+        t.dtype == other[n].dtype and torch.equal(t, other[n]) for n, t in one.items()
+    )
