@@ -50,9 +50,10 @@ def header_length(prefix: bytes, file_bytes: int, where: str, limits: Limits) ->
     """Length in bytes of the header that begins after `prefix`, the first 8 bytes of a file of `file_bytes`."""
     if len(prefix) < 8:
         refuse(where, f"has {file_bytes} bytes, a safetensors file has at least 10")
-    if prefix[:4] == b"PK\x03\x04" or prefix[:1] == b"\x80":
-        refuse(where, "is a pickle or zip archive, not safetensors", "convert it with `heritage convert`")
     length = int.from_bytes(prefix, "little")
+    # a sound header of 128, 384, 640... bytes begins like a pickle too, so the length has the first word
+    if length > file_bytes - 8 and (prefix[:4] == b"PK\x03\x04" or prefix[:1] == b"\x80"):
+        refuse(where, "is a pickle or zip archive, not safetensors", "convert it with `heritage convert`")
     if length > file_bytes - 8:
         refuse(where, f"claims a header of {length} bytes but has only {max(0, file_bytes - 8)} more")
     if length > limits.max_header_bytes:
