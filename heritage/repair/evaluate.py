@@ -94,11 +94,19 @@ class Runner:
         return torch.from_numpy(np.ascontiguousarray(x, dtype=np.float32)).to(self.device)
 
     def logits(self, state: State, x: Tensor) -> Tensor:
-        """Float32 (n, classes) of the network with `state` on `x`."""
+        """Float32 (n, classes) of the network with `state` on `x`; raises `BadInput` where the two do not fit."""
         network = self.load(state)
-        with torch.inference_mode():
-            parts = [network(part).float() for part in torch.split(x, _BATCH_ROWS)]
-        return torch.cat(parts).clone()
+        try:
+            with torch.inference_mode():
+                out = torch.cat([network(part).float() for part in torch.split(x, _BATCH_ROWS)])
+        except (RuntimeError, TypeError, ValueError, IndexError) as error:
+            raise BadInput(
+                f"the network does not take inputs of shape {tuple(x.shape)} ({printable(str(error), 300)}); "
+                "give rows shaped like those that it was trained on"
+            ) from error
+        if out.ndim != 2 or len(out) != len(x):
+            raise BadInput(f"the network gave shape {tuple(out.shape)} for {len(x)} rows; expected (rows, classes)")
+        return out.clone()
 
 
 class Judge:

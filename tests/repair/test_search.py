@@ -208,3 +208,9 @@ def test_rungs_are_parsed_in_the_order_of_the_ladder():
     assert parse_rungs("all") == LADDER
     with pytest.raises(BadInput, match="'jump' is unknown"):
         parse_rungs("none,jump")
+
+
+def test_rows_of_another_shape_are_refused(family):
+    f = family
+    with pytest.raises(BadInput, match="does not take inputs of shape"):
+        search(f.network, f.drifted, f.donors, Rows(np.zeros((20, 5), np.float32), np.arange(20) % 2))
