@@ -3,7 +3,6 @@
 import os
 import pwd
 import shutil
-import socket
 import subprocess
 import tempfile
 from collections.abc import Iterator
@@ -41,7 +40,7 @@ def _served(as_user: list[str], programs: Path, folder: Path) -> Iterator[str]:
     command = [*as_user, str(programs / "postgres"), "-D", str(folder / "data"), *options]
     server = processes.start("postgres", command, folder / "postgres.log", dict(os.environ), cwd=folder)
     try:
-        processes.wait_ready(server, lambda: _accepts(port), limit_s=30)
+        processes.wait_ready(server, lambda: _accepts(programs, port), limit_s=30)
         yield f"postgresql://heritage@{LOOPBACK}:{port}/postgres"
     finally:
         processes.stop(server, grace_s=3.0)
@@ -75,9 +74,6 @@ def _as_user(folder: Path) -> list[str]:
     return ["runuser", "-u", "postgres", "--"]
 
 
-def _accepts(port: int) -> bool:
-    try:
-        socket.create_connection((LOOPBACK, port), timeout=1).close()
-    except OSError:
-        return False
-    return True
+def _accepts(programs: Path, port: int) -> bool:
+    asked = [str(programs / "pg_isready"), "-q", "-h", LOOPBACK, "-p", str(port)]
+    return subprocess.run(asked, check=False, timeout=10).returncode == 0

@@ -29,7 +29,10 @@ _children: dict[int, subprocess.Popen[bytes]] = {}
 
 @dataclass(frozen=True)
 class Process:
-    """A started server. `pid` is also its session and process group; `started` is in seconds of the epoch."""
+    """A started server. `pid` is also its session and process group; `started` is in seconds of the epoch.
+
+    `mark` stands in the environment of all its descendants. It is made of name and log, so one log has one server.
+    """
 
     name: str
     pid: int
@@ -39,8 +42,12 @@ class Process:
 
 
 def start(name: str, command: Sequence[str], log: Path, env: Mapping[str, str], cwd: Path | None = None) -> Process:
-    """Run `command` in a session of its own, output appended to `log`; returns before it is ready."""
-    mark = f"{name}-{os.urandom(8).hex()}"
+    """Run `command` in a session of its own, output appended to `log`; returns before it is ready.
+
+    A server that an interrupted start left behind with the same log is stopped first.
+    """
+    if (stray := find(name, log)) is not None:
+        stop(stray)
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("ab") as out:
         try:
@@ -49,14 +56,23 @@ def start(name: str, command: Sequence[str], log: Path, env: Mapping[str, str], 
                 stdin=subprocess.DEVNULL,
                 stdout=out,
                 stderr=subprocess.STDOUT,
-                env={**env, MARK: mark},
+                env={**env, MARK: _mark(name, log)},
                 cwd=cwd,
                 start_new_session=True,
             )
         except OSError as error:
             raise Misconfigured(f"cannot start {name} ({printable(command[0])}): {error}") from error
     _children[child.pid] = child
-    return Process(name, child.pid, psutil.Process(child.pid).create_time(), str(log), mark)
+    return Process(name, child.pid, psutil.Process(child.pid).create_time(), str(log), _mark(name, log))
+
+
+def find(name: str, log: Path) -> Process | None:
+    """The running server that was started under this name with this log, by whomever."""
+    mark = _mark(name, log)
+    for found in psutil.process_iter():
+        if _is_marked(found, mark) and os.getsid(found.pid) == found.pid:
+            return Process(name, found.pid, found.create_time(), str(log), mark)
+    return None
 
 
 def is_alive(process: Process) -> bool:
@@ -128,6 +144,10 @@ def log_tail(process: Process) -> str:
         return f"its log {process.log} cannot be read: {error}"
     lines = [printable(line, 200) for line in text.splitlines() if line.strip()]
     return "\n  ".join([f"the end of {process.log}:", *lines[-8:]])
+
+
+def _mark(name: str, log: Path) -> str:
+    return f"{name}:{log.resolve()}"
 
 
 def _leader(process: Process) -> psutil.Process | None:

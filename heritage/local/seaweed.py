@@ -30,6 +30,7 @@ class Seaweed:
 
     process: Process
     settings: S3Settings
+    port: int
     ready_s: float
 
 
@@ -50,23 +51,28 @@ def start(folder: Path, port: int | None = None, bucket: str = "heritage") -> Se
     """
     folder.mkdir(parents=True, exist_ok=True)
     s3_port = check_free(port, "S3 (SeaweedFS)") if port else free_ports(1)[0]
-    access_key, secret_key = _keys(folder / "s3.json")
-    settings = S3Settings(
-        endpoint_url=f"http://{LOOPBACK}:{s3_port}",
-        bucket=bucket,
-        access_key=access_key,
-        secret_key=SecretStr(secret_key),
-    )
+    settings = settings_for(folder, s3_port, bucket)
     # without -logtostderr it writes files of its own into /tmp
     command = [str(find_weed()), "-logtostderr=true", "mini", *_options(folder, s3_port)]
-    process = processes.start("seaweedfs", command, folder / "weed.log", env=dict(os.environ))
+    process = processes.start("s3", command, folder / "weed.log", env=dict(os.environ))
     try:
         ready_s = processes.wait_ready(process, lambda: _answers(process, s3_port), READY_LIMIT_S)
         ObjectStore.connect(settings).make_bucket()
     except BaseException:
         stop(process, folder, grace_s=1.0)
         raise
-    return Seaweed(process, settings, ready_s)
+    return Seaweed(process, settings, s3_port, ready_s)
+
+
+def settings_for(folder: Path, port: int, bucket: str = "heritage") -> S3Settings:
+    """Settings that reach the server whose data lie in `folder`; its keys are made where there are none."""
+    access_key, secret_key = _keys(folder / "s3.json")
+    return S3Settings(
+        endpoint_url=f"http://{LOOPBACK}:{port}",
+        bucket=bucket,
+        access_key=access_key,
+        secret_key=SecretStr(secret_key),
+    )
 
 
 def stop(process: Process, folder: Path, grace_s: float = STOP_GRACE_S) -> None:

@@ -55,6 +55,7 @@ class Tracking:
 
     process: Process
     uri: str
+    port: int
     ready_s: float
 
 
@@ -82,7 +83,7 @@ def start(
     except BaseException:
         processes.stop(process, grace_s=1.0)
         raise
-    return Tracking(process, uri, ready_s)
+    return Tracking(process, uri, own_port, ready_s)
 
 
 def s3_environment(s3: S3Settings) -> dict[str, str]:
