@@ -1,0 +1,1 @@
+"""Drift of what a deployed model sees, says and gets right: profiles, windows, measures, verdicts, agents."""

@@ -1,0 +1,45 @@
+"""How many different rows there are, from 4,096 small registers that merge by maximum (HyperLogLog).
+
+Rows that are sent twice look like evidence without being any: 50 rows repeated 20 times are not 1,000. The estimate
+has a standard error of 1.6 %. Flajolet et al., "HyperLogLog" (2007), with linear counting for few rows.
+"""
+
+from collections.abc import Iterable
+
+import numpy as np
+from numpy.typing import NDArray
+
+REGISTERS = 4096
+RELATIVE_ERROR = 1.04 / REGISTERS**0.5
+
+_INDEX_BITS = 12
+_ALPHA = 0.7213 / (1 + 1.079 / REGISTERS)
+
+
+def row_hashes(codes: Iterable[tuple[int, NDArray[np.uint64]]], rows: int) -> NDArray[np.uint64]:
+    """One well-mixed number a row from (position of the column, one number a row); equal rows give equal numbers."""
+    total = np.zeros(rows, np.uint64)
+    for position, column in codes:
+        # odd multipliers differ by column, so that swapped values give different sums
+        total += column * np.uint64((0x9E3779B97F4A7C15 * (2 * position + 1) | 1) % 2**64)
+    for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):  # splitmix64's finalizer
+        total = (total ^ (total >> np.uint64(shift))) * np.uint64(factor)
+    return total ^ (total >> np.uint64(31))
+
+
+def add(registers: NDArray[np.uint8], hashes: NDArray[np.uint64]) -> None:
+    """Enter row hashes into `registers` in place."""
+    where = (hashes >> np.uint64(64 - _INDEX_BITS)).astype(np.int64)
+    rest = hashes & np.uint64(2 ** (64 - _INDEX_BITS) - 1)
+    # position of the first 1 among the remaining 52 bits; frexp is exact up to 2**53
+    _, exponent = np.frexp(rest.astype(np.float64))
+    np.maximum.at(registers, where, (64 - _INDEX_BITS - exponent + 1).astype(np.uint8))
+
+
+def estimate(registers: NDArray[np.uint8]) -> int:
+    """Estimated number of different rows."""
+    raw = _ALPHA * REGISTERS**2 / float(np.sum(2.0 ** -registers.astype(np.float64)))
+    empty = int((registers == 0).sum())
+    if raw <= 2.5 * REGISTERS and empty:
+        return round(REGISTERS * float(np.log(REGISTERS / empty)))
+    return round(raw)

@@ -1,0 +1,47 @@
+"""npz files with a JSON header: how profiles, windows and prediction logs are stored, without Python objects."""
+
+import io
+import json
+import zipfile
+import zlib
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from heritage.errors import BadInput
+
+MAX_BYTES = 256 * 2**20
+
+Arrays = dict[str, NDArray[Any]]
+
+
+def pack(form: str, version: int, header: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> bytes:
+    """The bytes of a compressed npz file; equal content gives equal bytes."""
+    text = json.dumps({"format": form, "version": version, **header}, sort_keys=True, allow_nan=False)
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, allow_pickle=False, header=np.frombuffer(text.encode(), np.uint8), **arrays)
+    return buffer.getvalue()
+
+
+def unpack(data: bytes, form: str, version: int, where: str) -> tuple[dict[str, Any], Arrays]:
+    """Header and arrays of such a file; `BadInput` naming `where` for another format, version, or a damaged file."""
+    try:
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            size = sum(entry.file_size for entry in archive.infolist())
+            if size > MAX_BYTES:
+                raise BadInput(f"{where}: unpacks to {size} bytes; the limit for a {form} is {MAX_BYTES}")
+        with np.load(io.BytesIO(data), allow_pickle=False) as stored:
+            arrays = {name: stored[name] for name in stored.files}
+        header = json.loads(arrays.pop("header").tobytes())
+    except (ValueError, OSError, EOFError, KeyError, RecursionError, zipfile.BadZipFile, zlib.error) as error:
+        raise BadInput(f"{where}: not a readable {form} ({error}); write it again") from error
+    if not isinstance(header, dict) or header.get("format") != form:
+        raise BadInput(f"{where}: not a {form}; give a file that heritage wrote as one")
+    if header.get("version") != version:
+        raise BadInput(
+            f"{where}: {form} of schema version {header.get('version')!r}; this heritage reads version {version}. "
+            "Upgrade heritage, or make the file again"
+        )
+    return header, arrays
