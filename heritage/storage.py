@@ -9,6 +9,7 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -117,7 +118,8 @@ class ObjectStore:
 
         def call() -> Stored:
             answer = self._client.get_object(Bucket=self.bucket, Key=key)
-            with answer["Body"] as body:
+            # not `with answer["Body"]`: that gives the raw stream, without the checks of length and checksum
+            with closing(answer["Body"]) as body:
                 return Stored(body.read(), answer["ETag"])
 
         return self._retried(call, key)
