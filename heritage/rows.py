@@ -1,8 +1,6 @@
 """Rows of data as arrays: what windows, repair and labelling hand to one another and keep in storage."""
 
 import hashlib
-import io
-import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -10,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from heritage.errors import BadInput
+from heritage.npz import read_npz, write_npz
 
 _MAX_BYTES = 4 * 2**30
 
@@ -69,10 +68,8 @@ def concatenate(parts: Sequence[Rows]) -> Rows:
 
 def to_npz(rows: Rows) -> bytes:
     """`rows` as the bytes of a compressed npz file; equal rows give equal bytes."""
-    buffer = io.BytesIO()
     parts = {"x": rows.x, "y": rows.y, "ids": rows.ids}
-    np.savez_compressed(buffer, allow_pickle=False, **{k: v for k, v in parts.items() if v is not None})
-    return buffer.getvalue()
+    return write_npz({k: v for k, v in parts.items() if v is not None})
 
 
 def from_npz(data: bytes, where: str) -> Rows:
@@ -80,14 +77,7 @@ def from_npz(data: bytes, where: str) -> Rows:
 
     Raises `BadInput` for anything that is no such file, holds Python objects, or would need over 4 GiB.
     """
-    try:
-        with zipfile.ZipFile(io.BytesIO(data)) as archive:
-            if sum(i.file_size for i in archive.infolist()) > _MAX_BYTES:
-                raise BadInput(f"{where}: unpacks to more than {_MAX_BYTES} bytes; split it into smaller batches")
-        with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
-            parts = {k: arrays[k] for k in arrays.files}
-    except (ValueError, OSError, EOFError, KeyError, zipfile.BadZipFile) as error:
-        raise BadInput(f"{where}: not a readable npz file without Python objects ({error})") from error
+    parts = read_npz(data, where, _MAX_BYTES)
     if "x" not in parts or not parts.keys() <= {"x", "y", "ids"}:
         raise BadInput(f"{where}: holds arrays {sorted(parts)}; expected x and optionally y and ids")
     return _checked(parts, where)
