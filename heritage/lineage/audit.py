@@ -41,20 +41,20 @@ def audit(entries: Iterable[Entry], now: datetime, min_confidence: float = 0.9) 
     versions and edges.
     """
     known = list(entries)
+    tags = [read_tags(entry.version.tags) for entry in known]
     found: set[Finding] = set()
-    for entry in known:
-        found.update(_of_one(entry, now))
+    for entry, told in zip(known, tags, strict=True):
+        found.update(_of_one(entry, told, now))
     found.update(_duplicates(known))
-    found.update(_ambiguous(known))
+    found.update(_ambiguous(known, tags))
     found.update(contradictions([(e.version, e.manifest) for e in known if e.manifest], min_confidence))
     rank = list(Severity).index
     return sorted(found, key=lambda f: (rank(f.severity), f))
 
 
-def _of_one(entry: Entry, now: datetime) -> Iterator[Finding]:
+def _of_one(entry: Entry, tags: IndexTags, now: datetime) -> Iterator[Finding]:
     """Findings that one version shows alone."""
     version, manifest, model = entry.version, entry.manifest, entry.version.address
-    tags = read_tags(version.tags)
     for bad in tags.malformed:
         shown = f"{printable(bad.key, 60)} = {printable(bad.value, 60)}"
         detail = f"tag cannot be read: {bad.reason}"
@@ -131,14 +131,14 @@ def _duplicates(entries: list[Entry]) -> Iterator[Finding]:
                 yield Finding(Kind.DUPLICATE, Severity.WARNING, version.address, detail, digest)
 
 
-def _ambiguous(entries: list[Entry]) -> Iterator[Finding]:
+def _ambiguous(entries: list[Entry], tags: list[IndexTags]) -> Iterator[Finding]:
     """Tags that answer for more than one content: search by them finds the wrong version."""
     claims: dict[str, dict[str, str]] = {}  # digest that a tag claims -> address -> digest of the manifest
     beginnings: dict[str, set[str]] = {}
-    for entry in entries:
+    for entry, told in zip(entries, tags, strict=True):
         if entry.manifest:
-            digest, claimed = entry.manifest.digest, read_tags(entry.version.tags).digest
-            claims.setdefault(claimed, {})[entry.version.address] = digest
+            digest = entry.manifest.digest
+            claims.setdefault(told.digest, {})[entry.version.address] = digest
             beginnings.setdefault(digest[:12], set()).add(digest)
     for claimed, holders in claims.items():
         for model, digest in holders.items():
@@ -146,8 +146,8 @@ def _ambiguous(entries: list[Entry]) -> Iterator[Finding]:
                 others = printable(", ".join(sorted(holders.keys() - {model})))
                 detail = f"tag {DIGEST} = {claimed[:12]}... is claimed by other versions too: {others}"
                 yield Finding(Kind.AMBIGUOUS_TAG, Severity.ERROR, model, detail, digest, claimed)
-    for entry in entries:
-        for edge in read_tags(entry.version.tags).parents:
+    for entry, told in zip(entries, tags, strict=True):
+        for edge in told.parents:
             if len(beginnings.get(edge.prefix, ())) > 1:
                 detail = f"tag {PARENT}{edge.prefix} fits {len(beginnings[edge.prefix])} registered contents"
                 sides = ", ".join(sorted(beginnings[edge.prefix]))

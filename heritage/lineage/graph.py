@@ -14,7 +14,7 @@ from heritage.lineage.kinship import Relative
 from heritage.lineage.nodes import Address, Edge, Node, Statistics, joined, node_of, node_of_version
 from heritage.lineage.tags import strength
 from heritage.names import printable
-from heritage.records import Manifest, ModelVersion, ParentEdge
+from heritage.records import Manifest, ModelVersion, Origin, ParentEdge
 
 if TYPE_CHECKING:
     import networkx as nx
@@ -71,11 +71,8 @@ class LineageGraph:
         for digest in (edge.child, edge.parent):
             if digest not in self._nodes:
                 self.add_node(Node(digest, present=False))
-        origins = {record.origin: record for record in self._parents[edge.child].get(edge.parent, ())}
-        known = origins.get(edge.record.origin, edge.record)
-        origins[edge.record.origin] = max(known, edge.record, key=strength)
-        best_first = sorted(origins.values(), key=strength, reverse=True)
-        self._parents[edge.child][edge.parent] = tuple(best_first)
+        known = self._parents[edge.child].get(edge.parent, ())
+        self._parents[edge.child][edge.parent] = _surest((*known, edge.record)) if known else (edge.record,)
         self._children[edge.parent][edge.child] = None
 
     def _cycle(self, path: tuple[str, ...]) -> LineageCycle:
@@ -269,3 +266,11 @@ class LineageGraph:
         for edge in self.edges():
             exported.add_edge(edge.parent, edge.child, key=edge.record.origin.value, record=edge.record)
         return exported
+
+
+def _surest(records: tuple[ParentEdge, ...]) -> tuple[ParentEdge, ...]:
+    """The surest record of each origin, most trusted first."""
+    by_origin: dict[Origin, ParentEdge] = {}
+    for record in records:
+        by_origin[record.origin] = max(by_origin.get(record.origin, record), record, key=strength)
+    return tuple(sorted(by_origin.values(), key=strength, reverse=True))

@@ -23,6 +23,9 @@ MAX_VALUE = 128
 
 _KEY = re.compile(r"heritage\.parent\.([0-9a-f]{12})")
 _VALUE = re.compile(r"([a-z]+):([a-z]+):([0-9](?:\.[0-9]{1,20})?(?:e-[0-9]{1,3})?)")
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+_RELATIONS = {relation.value: relation for relation in Relation}
+_ORIGINS = {origin.value: origin for origin in Origin}
 _STRENGTH = {Origin.ATTESTED: 2, Origin.DECLARED: 1, Origin.RECOVERED: 0}
 
 
@@ -122,7 +125,7 @@ def _is_parent(key: str) -> bool:
 
 
 def _is_digest(value: str) -> bool:
-    return re.fullmatch(r"[0-9a-f]{64}", value) is not None
+    return _SHA256.fullmatch(value) is not None
 
 
 def _read_parent(key: str, value: str) -> TagEdge | MalformedTag:
@@ -135,7 +138,7 @@ def _read_parent(key: str, value: str) -> TagEdge | MalformedTag:
     if not parts:
         reason = f"'{printable(value, 60)}' is not relation:origin:confidence; it was edited or cut short"
         return MalformedTag(key, value, reason)
-    relation, origin, confidence = parts.groups()
-    if relation not in set(Relation) or origin not in set(Origin) or not 0 <= float(confidence) <= 1:
+    relation, origin, confidence = _RELATIONS.get(parts[1]), _ORIGINS.get(parts[2]), float(parts[3])
+    if relation is None or origin is None or not 0 <= confidence <= 1:
         return MalformedTag(key, value, f"'{value}' holds an unknown word or a confidence outside [0, 1]")
-    return TagEdge(prefix[1], Relation(relation), Origin(origin), float(confidence))
+    return TagEdge(prefix[1], relation, origin, confidence)

@@ -1,0 +1,230 @@
+"""The index: the same answers as the graph, the same content however it was filled, and no silent damage."""
+
+import sqlite3
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from heritage.errors import LineageCycle, Misconfigured, NotFound, Unavailable, UnsafeName
+from heritage.lineage import index as module
+from heritage.lineage.graph import LineageGraph
+from heritage.lineage.index import LineageIndex
+from heritage.records import Architecture, MadeBy, Manifest, ModelVersion, Origin, ParentEdge, Relation, TrainingData
+
+
+@dataclass(frozen=True)
+class Entry:
+    version: ModelVersion
+    manifest: Manifest | None
+
+
+def digest(number: int) -> str:
+    return f"{number:064x}"
+
+
+def entry(address: int, content: int, *parents: ParentEdge, builder: str = "a.b:c", data: str = "d") -> Entry:
+    manifest = Manifest(
+        digest(content),
+        "digits",
+        (),
+        "float32",
+        10,
+        MadeBy("0.1.0"),
+        f"2026-11-22T00:00:{address:02d}+00:00",
+        Architecture(builder),
+        TrainingData(data * 64, 5),
+        parents,
+    )
+    ms = 1_790_000_000_000 + address
+    return Entry(ModelVersion("digits", str(address), manifest.digest, "run", "src", created_at_ms=ms), manifest)
+
+
+numbers = st.integers(0, 6)
+edges = st.builds(
+    ParentEdge,
+    numbers.map(digest),
+    st.sampled_from(Relation),
+    st.sampled_from(Origin),
+    st.sampled_from([0.5, 0.9, 1.0]),
+)
+registries = st.lists(
+    st.tuples(numbers, st.lists(edges, max_size=4), st.sampled_from(["a.b:c", "a.b:d"]), st.sampled_from("de")),
+    max_size=10,
+).map(
+    lambda drawn: [
+        # a parent has the smaller number, so there is no circle
+        entry(i, content, *[e for e in parents if e.digest < digest(content)], builder=builder, data=data)
+        for i, (content, parents, builder, data) in enumerate(drawn, 1)
+    ]
+)
+in_one_folder = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=50, deadline=None)
+
+
+def told(graph: LineageGraph) -> tuple[object, ...]:
+    """What an index can tell of a graph."""
+    nodes = sorted((replace(node, metrics={}) for node in graph), key=lambda n: n.digest)
+    edges = sorted((e.child, e.parent, e.record.origin, e.record.relation, e.record.confidence) for e in graph.edges())
+    return nodes, edges
+
+
+@in_one_folder
+@given(registries)
+def test_the_index_tells_what_the_graph_of_the_manifests_tells(tmp_path: Path, entries: list[Entry]) -> None:
+    expected = LineageGraph.of([e.manifest for e in entries if e.manifest], [e.version for e in entries])
+
+    with LineageIndex(tmp_path / "index.sqlite") as index:
+        assert index.rebuild(entries) == len(entries)
+
+        assert told(index.graph()) == told(expected)
+        for node in expected:
+            assert index.ancestors(node.digest) == set(expected.ancestors(node.digest))
+            assert index.descendants(node.digest) == set(expected.descendants(node.digest))
+            assert set(index.addresses(node.digest)) == set(node.versions)
+        for name, version in [(e.version.name, e.version.version) for e in entries]:
+            assert index.digest_of(name, version) == expected.at(name, version).digest
+
+
+@in_one_folder
+@given(registries, st.integers(0, 10), st.randoms())
+def test_filled_at_once_or_in_parts_in_any_order_the_content_is_the_same(
+    tmp_path: Path, entries: list[Entry], cut: int, random: object
+) -> None:
+    with LineageIndex(tmp_path / "whole.sqlite") as whole, LineageIndex(tmp_path / "parts.sqlite") as parts:
+        whole.rebuild(entries)
+        shuffled = list(entries)
+        random.shuffle(shuffled)  # type: ignore[attr-defined]
+
+        parts.rebuild([])
+        for part in (shuffled[:cut], shuffled[cut:], shuffled[:cut]):
+            parts.update(part)
+
+        assert parts.digest() == whole.digest()
+        assert parts.counts() == whole.counts()
+
+
+def family() -> list[Entry]:
+    first = ParentEdge(digest(1), Relation.FINETUNE, Origin.DECLARED)
+    return [entry(1, 1), entry(2, 2, first), entry(3, 3, replace(first, digest=digest(2)), data="e")]
+
+
+@pytest.fixture
+def index(tmp_path: Path) -> Iterator[LineageIndex]:
+    with LineageIndex(tmp_path / "index.sqlite") as opened:
+        opened.update(family())
+        yield opened
+
+
+def test_an_index_survives_closing(index: LineageIndex) -> None:
+    before = index.digest()
+
+    with LineageIndex(index.path) as again:
+        assert again.digest() == before
+        assert again.ancestors(digest(3)) == {digest(1), digest(2)}
+
+
+def test_reading_on_from_the_watermark_adds_what_is_new(index: LineageIndex) -> None:
+    newest = family()[-1]
+    later = entry(4, 4, ParentEdge(digest(3), Relation.PRUNE, Origin.RECOVERED, 0.97))
+    assert index.watermark_ms() == newest.version.created_at_ms
+
+    index.update(e for e in [*family(), later] if e.version.created_at_ms >= index.watermark_ms())
+
+    assert index.descendants(digest(1)) == {digest(2), digest(3), digest(4)}
+    assert index.counts() == {"version": 4, "node": 4, "edge": 3, "reverse_edge": 3}
+
+
+def test_what_was_deleted_leaves_by_rebuilding(index: LineageIndex) -> None:
+    index.rebuild(family()[:2])
+
+    assert index.counts()["version"] == 2
+    with pytest.raises(NotFound, match="update the index"):
+        index.digest_of("digits", "3")
+
+
+def test_training_data_leads_to_its_models(index: LineageIndex) -> None:
+    assert index.trained_on("d" * 64) == [digest(1), digest(2)]
+    assert index.trained_on("") == []
+
+
+def test_versions_without_digest_or_manifest_are_taken_for_what_they_are(index: LineageIndex) -> None:
+    bare = ModelVersion("digits", "8", digest(8), "r", "s")
+    foreign = ModelVersion("foreign", "1", "", "r", "s")
+
+    index.update([Entry(bare, None), Entry(foreign, None)])
+
+    assert index.ancestors(digest(8)) == set()
+    assert index.addresses(digest(8)) == [("digits", "8")]
+
+
+def test_an_absent_parent_is_known_and_an_unknown_digest_not_found(index: LineageIndex) -> None:
+    index.update([entry(9, 9, ParentEdge(digest(77), Relation.COPY, Origin.DECLARED))])
+
+    assert index.descendants(digest(77)) == {digest(9)}
+    assert index.ancestors(digest(77)) == set()
+    for ask in (index.ancestors, index.descendants):
+        with pytest.raises(NotFound, match="update the index"):
+            ask(digest(78))
+        with pytest.raises(UnsafeName):
+            ask("x' OR 1=1 --")
+
+
+def test_circles_in_the_records_end_and_are_named_by_the_graph(tmp_path: Path) -> None:
+    circle = [entry(i, i, ParentEdge(digest(i % 3 + 1), Relation.COPY, Origin.DECLARED)) for i in (1, 2, 3)]
+
+    with LineageIndex(tmp_path / "index.sqlite") as index:
+        index.update(circle)
+
+        assert index.ancestors(digest(1)) == {digest(2), digest(3)}
+        with pytest.raises(LineageCycle):
+            index.graph()
+
+
+def test_a_failed_update_leaves_the_index_as_it_was(index: LineageIndex) -> None:
+    before = index.digest()
+
+    def breaking() -> Iterator[Entry]:
+        yield entry(5, 5)
+        raise OSError("the registry went away")
+
+    for write in (index.update, index.rebuild):
+        with pytest.raises(OSError, match="went away"):
+            write(breaking())
+        assert index.digest() == before
+
+
+def test_a_file_that_is_no_index_is_refused_and_left_alone(tmp_path: Path) -> None:
+    text = tmp_path / "notes.txt"
+    text.write_text("not a database, but long enough to look like one " * 100)
+    with pytest.raises(Misconfigured, match="delete it and rebuild"):
+        LineageIndex(text)
+    assert text.read_text().startswith("not a database")
+
+    other = tmp_path / "other.sqlite"
+    with sqlite3.connect(other) as database:
+        database.execute("CREATE TABLE edge (a)")
+    database.close()
+    before = other.read_bytes()
+    with pytest.raises(Misconfigured, match="schema 1"):
+        LineageIndex(other)
+    assert other.read_bytes() == before
+    with pytest.raises(Misconfigured, match="check folder"):
+        LineageIndex(tmp_path / "missing" / "index.sqlite")
+
+
+def test_a_second_writer_is_told_to_wait(index: LineageIndex, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "LOCK_TIMEOUT_S", 0.05)
+
+    def while_writing() -> Iterator[Entry]:
+        with LineageIndex(index.path) as second:
+            assert second.ancestors(digest(3)) == {digest(1), digest(2)}
+            with pytest.raises(Unavailable, match="another process"):
+                second.update([])
+        yield entry(6, 6)
+
+    index.update(while_writing())
+
+    assert index.addresses(digest(6)) == [("digits", "6")]
