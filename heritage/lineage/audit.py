@@ -119,7 +119,7 @@ def _duplicates(entries: list[Entry]) -> Iterator[Finding]:
             if mark not in addresses - {version.address}:
                 unmarked.append(version)
             if mark and version in unmarked:
-                detail = f"marked as duplicate of {printable(mark)}, which does not hold this content"
+                detail = f"marked as duplicate of {printable(mark)}, which is no other version of this content"
                 yield Finding(Kind.DUPLICATE, Severity.WARNING, version.address, detail, digest, printable(mark))
         first = min(unmarked or versions, key=lambda v: (v.created_at_ms, v.address))
         if not unmarked:

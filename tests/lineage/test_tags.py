@@ -42,7 +42,7 @@ def test_reading_foreign_tags_never_raises(tags: dict[str, str]) -> None:
     ("key", "value", "reason"),
     [
         ("heritage.parent.aaaaaaaaaaaa", "finetune:decl", "cut short"),
-        ("heritage.parent.aaaaaaaaaaaa", "x" * 8000, "8000 characters"),
+        ("heritage.parent.aaaaaaaaaaaa", "x" * 8000, "heritage writes at most 128"),
         ("heritage.parent.aaaaaaaaaaaa", "", "cut short"),
         ("heritage.parent.aaaaaaaaaaaa", "clone:declared:1.0", "unknown word"),
         ("heritage.parent.aaaaaaaaaaaa", "copy:declared:1.1", "confidence outside"),
