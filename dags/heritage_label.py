@@ -58,7 +58,7 @@ def heritage_label() -> None:
         from heritage.flows.context import Context
 
         skip_unless(result, "accept")
-        challenger = repair.register(Context.connect(), result["plan"])
+        challenger = repair.register_challenger(Context.connect(), result["plan"])
         outlet_events[CHALLENGER].extra = challenger
         return challenger
 

@@ -44,7 +44,7 @@ def heritage_repair() -> None:
         from heritage.flows.context import Context
 
         skip_unless(result, "accept")
-        challenger = repair.register(Context.connect(), result["plan"])
+        challenger = repair.register_challenger(Context.connect(), result["plan"])
         outlet_events[CHALLENGER].extra = challenger
         return challenger
 

@@ -54,8 +54,9 @@ class DriftSettings(_Section):
 
     min_rows: int = Field(default=100, ge=1)
     alpha: float = Field(default=0.01, gt=0, lt=1)
-    warning_effect: float = Field(default=0.1, gt=0)
-    drift_effect: float = Field(default=0.2, gt=0)
+    warning_effect: float = Field(default=0.05, gt=0)
+    drift_effect: float = Field(default=0.1, gt=0)
+    trigger_effect: float = Field(default=0.2, gt=0)
     windows_needed: int = Field(default=2, ge=1)
     windows_looked_at: int = Field(default=3, ge=1)
 
@@ -65,7 +66,7 @@ class RepairSettings(_Section):
 
     guard_share: float = Field(default=0.5, gt=0, lt=1)
     alpha: float = Field(default=0.05, gt=0, lt=1)
-    original_margin: float = Field(default=0.02, ge=0)
+    original_margin: float = Field(default=0.05, ge=0)
     min_confidence: float = Field(default=0.9, ge=0, le=1)
     seed: int = 0
 

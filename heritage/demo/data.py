@@ -8,10 +8,12 @@ from numpy.typing import NDArray
 
 from heritage.rows import Rows
 
-# share of the 1,797 images that each part gets; no image is in two parts
-_PARTS = {"train": 0.40, "reference": 0.12, "calm": 0.06, "early": 0.12, "late": 0.12, "fresh": 0.18}
 NARROW = (0, 1, 2, 3)  # the classes that the site sees most
 NARROW_SHARE = 0.96
+# shares of the images of a class that the parts get, for the site's classes and for the others; no image is in two
+_PARTS = ("train", "reference", "calm", "early", "late", "fresh")
+_OF_NARROW = (0.36, 0.27, 0.15, 0.07, 0.07, 0.08)
+_OF_OTHERS = (0.40, 0.04, 0.02, 0.16, 0.16, 0.22)
 
 Images = NDArray[np.float32]
 
@@ -33,21 +35,24 @@ class Digits:
         dealt: dict[str, list[NDArray[np.int64]]] = {part: [] for part in _PARTS}
         for label in range(10):
             of_class = rng.permutation(np.flatnonzero(y == label))
-            cuts = np.cumsum([round(share * len(of_class)) for share in _PARTS.values()])
+            shares = _OF_NARROW if label in NARROW else _OF_OTHERS
+            cuts = np.cumsum([round(share * len(of_class)) for share in shares])
             for part, index in zip(_PARTS, np.split(of_class, cuts)[: len(_PARTS)], strict=True):
                 dealt[part].append(index)
-        index = {part: rng.permutation(np.concatenate(lists)) for part, lists in dealt.items()}
-        return cls({part: Rows(images[i], y[i].astype(np.int64)) for part, i in index.items()})
+        positions = {part: rng.permutation(np.concatenate(lists)) for part, lists in dealt.items()}
+        return cls({part: Rows(images[i], y[i].astype(np.int64)) for part, i in positions.items()})
 
     def __getitem__(self, part: str) -> Rows:
         return self.parts[part]
 
 
-def narrow(rows: Rows, n: int, rng: np.random.Generator) -> Rows:
-    """`n` rows drawn from `rows` with the site's class mix: 96 % from four classes."""
+def narrow(rows: Rows, rng: np.random.Generator) -> Rows:
+    """As many of `rows` as there can be with the site's class mix (96 % from four classes), each at most once."""
     assert rows.y is not None
-    weight = np.where(np.isin(rows.y, NARROW), NARROW_SHARE / len(NARROW), (1 - NARROW_SHARE) / (10 - len(NARROW)))
-    return rows.take(rng.choice(len(rows), n, replace=n > len(rows) // 2, p=weight / weight.sum()))
+    ours = np.isin(rows.y, NARROW)
+    common, rare = rng.permutation(np.flatnonzero(ours)), rng.permutation(np.flatnonzero(~ours))
+    extra = round(len(common) * (1 - NARROW_SHARE) / NARROW_SHARE)
+    return rows.take(rng.permutation(np.concatenate([common, rare[:extra]])))
 
 
 def rotated(x: Images, rng: np.random.Generator, degrees: tuple[float, float] = (20.0, 40.0)) -> Images:
@@ -68,7 +73,9 @@ def augmented(x: Images, rng: np.random.Generator) -> Images:
     """What the root was trained on: turned either way, shifted by a pixel, noisy to various degrees."""
     turned = rotated(x, rng, (-45.0, 45.0))
     shifted = np.stack([np.roll(im, tuple(rng.integers(-1, 2, 2)), axis=(1, 2)) for im in turned])
-    return np.clip(shifted + rng.normal(0, 1, x.shape) * rng.uniform(0, 0.3, (len(x), 1, 1, 1)), 0, 1).astype(np.float32)
+    return np.clip(shifted + rng.normal(0, 1, x.shape) * rng.uniform(0, 0.3, (len(x), 1, 1, 1)), 0, 1).astype(
+        np.float32
+    )
 
 
 def rotated_and_noisy(x: Images, rng: np.random.Generator) -> Images:
@@ -86,7 +93,7 @@ class Drift:
 
     def of(self, rows: Rows, rng: np.random.Generator) -> Rows:
         """`rows` as the drifted site would see them (each image at most once)."""
-        drawn = rows if self.all_classes else narrow(rows, len(rows) // 2, rng)
+        drawn = rows if self.all_classes else narrow(rows, rng)
         return Rows(self.change(drawn.x, rng), drawn.y)
 
 

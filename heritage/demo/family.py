@@ -44,6 +44,7 @@ def train_family(seed: int, told: Callable[[str], None] = lambda _: None) -> Seq
     import torch
 
     torch.manual_seed(seed)
+    torch.set_num_threads(1)  # more only wait for one another on networks this small
     digits = data.Digits.load(seed)
     rng = np.random.default_rng([seed, 1])
     train, held = digits["train"], digits["reference"]
@@ -64,8 +65,8 @@ def train_family(seed: int, told: Callable[[str], None] = lambda _: None) -> Seq
     )
     add(
         CHAMPION,
-        child(clean, _Step(30, 2e-3), data.narrow(train, 400, rng)),
-        data.narrow(held, 400, rng),
+        child(clean, _Step(45, 2e-3), data.narrow(train, rng)),
+        data.narrow(held, rng),
         parent="digits-clean",
         relation=Relation.FINETUNE,
     )
@@ -97,7 +98,7 @@ def _train(net: "nn.Module", step: _Step, rows: Rows, rng: np.random.Generator, 
         for batch in np.array_split(rng.permutation(len(x)), max(1, len(x) // 64)):
             optimiser.zero_grad()
             loss = torch.nn.functional.cross_entropy(net(torch.from_numpy(x[batch])), torch.from_numpy(rows.y[batch]))
-            loss.backward()
+            loss.backward()  # type: ignore[no-untyped-call]
             optimiser.step()
         schedule.step()
     return net.eval()
@@ -133,7 +134,7 @@ def _lora(net: "nn.Module", rows: Rows, rng: np.random.Generator, rank: int) -> 
             features = body(torch.from_numpy(data.noisy(rows.x, rng)))
         optimiser.zero_grad()
         logits = features @ (head.weight.detach() + b @ a).T + head.bias.detach()
-        torch.nn.functional.cross_entropy(logits, torch.from_numpy(rows.y)).backward()
+        torch.nn.functional.cross_entropy(logits, torch.from_numpy(rows.y)).backward()  # type: ignore[no-untyped-call]
         optimiser.step()
     with torch.no_grad():
         head.weight += b @ a

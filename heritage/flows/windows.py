@@ -1,0 +1,113 @@
+"""What deployed versions saw: counters and rows in storage, by model, version and window.
+
+    windows/<model>/<version>/<window>/<producer>-<seq>.npz   drift counters (the agent writes them)
+    rows/<model>/<version>/<window>/<digest>.npz              rows, where the user keeps them; with y where labelled
+    chosen/<model>/<version>/<window>/<digest>.npz            labelled rows that were picked for being hard
+
+A window id sorts by time ('2026-11-22T07'). Objects are written once and never changed; more may come late.
+"""
+
+import hashlib
+from dataclasses import dataclass
+
+import numpy as np
+
+from heritage.drift.window import Window
+from heritage.errors import NotFound
+from heritage.flows.context import Context
+from heritage.names import check_name
+from heritage.records import ModelVersion
+from heritage.rows import Rows, concatenate, from_npz, to_npz
+
+
+def prefix(kind: str, version: ModelVersion, window: str = "") -> str:
+    """Key prefix of a version's objects of one kind ('windows', 'rows', 'verdicts', ...), or of one window of it."""
+    base = f"{kind}/{check_name(version.name)}/{version.version}/"
+    return base + (f"{check_name(window, 'window')}/" if window else "")
+
+
+def keep_rows(ctx: Context, version: ModelVersion, window: str, rows: Rows, kind: str = "rows") -> str:
+    """Store a batch of rows of a window and return its key; the same batch twice is one object.
+
+    `kind` 'chosen' is for labelled rows that are no fair sample of the traffic: they tune, and judge nothing.
+    """
+    key = f"{prefix(kind, version, window)}{rows.digest[:32]}.npz"
+    ctx.store.create(key, to_npz(rows))
+    return key
+
+
+def keep_counts(ctx: Context, version: ModelVersion, window_id: str, counts: Window, producer: str, number: int) -> str:
+    """Store what `producer` counted as its flush `number` of a window; the same flush twice counts once."""
+    key = f"{prefix('windows', version, window_id)}{check_name(producer, 'producer')}-{number:06d}.npz"
+    ctx.store.create(key, counts.to_bytes())
+    return key
+
+
+def listed(ctx: Context, version: ModelVersion, kind: str = "windows") -> list[str]:
+    """Ids of the windows that hold objects of `kind`, oldest first."""
+    base = prefix(kind, version)
+    return sorted({key.removeprefix(base).split("/")[0] for key in ctx.store.list(base)})
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """Rows of some windows, None where there are none: a fair sample with labels, those picked for being hard (with
+    labels too), and the inputs of all the others.
+    """
+
+    labelled: Rows | None
+    chosen: Rows | None
+    unlabelled: Rows | None
+
+    @property
+    def inputs(self) -> Rows | None:
+        """All rows without their labels."""
+        parts = [Rows(r.x, ids=r.ids) for r in (self.unlabelled, self.labelled, self.chosen) if r is not None]
+        return concatenate(parts) if parts else None
+
+
+def read_rows(ctx: Context, version: ModelVersion, windows: list[str]) -> Kept:
+    """All rows kept for `windows`; a row that came twice (same input) counts once, and its label wins.
+
+    The order depends on the rows alone, not on the order in which they came.
+    """
+    batches = _batches(ctx, version, "rows", windows)
+    labelled = _once([b for b in batches if b.y is not None], set())
+    known = _digests(labelled)
+    chosen = _once(_batches(ctx, version, "chosen", windows), known)
+    return Kept(labelled, chosen, _once([b for b in batches if b.y is None], known | _digests(chosen)))
+
+
+def _batches(ctx: Context, version: ModelVersion, kind: str, windows: list[str]) -> list[Rows]:
+    keys = [key for window in windows for key in ctx.store.list(prefix(kind, version, window))]
+    return [from_npz(ctx.store.get(key), key) for key in sorted(keys)]
+
+
+def _digests(rows: Rows | None) -> set[str]:
+    return set() if rows is None else set(rows.row_digests())
+
+
+def _once(batches: list[Rows], known: set[str]) -> Rows | None:
+    if not batches:
+        return None
+    rows = concatenate(batches)
+    digests = np.array(rows.row_digests())
+    _, first = np.unique(digests, return_index=True)  # in order of digest
+    index = first[~np.isin(digests[first], list(known))] if known else first
+    return rows.take(index) if len(index) else None
+
+
+def newest_with_rows(ctx: Context, version: ModelVersion) -> str:
+    """The newest window that has rows; `NotFound` where none has."""
+    windows = listed(ctx, version, "rows")
+    if not windows:
+        raise NotFound(
+            f"{version.address}: no rows are kept under {prefix('rows', version)}; "
+            "store rows of the current window there (see 'bring your own model' in the README)"
+        )
+    return windows[-1]
+
+
+def sources_digest(keys: list[str]) -> str:
+    """One digest for a set of objects that never change: of their sorted keys."""
+    return hashlib.sha256("\n".join(sorted(keys)).encode()).hexdigest()

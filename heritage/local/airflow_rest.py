@@ -1,0 +1,132 @@
+"""A small client of Airflow's REST API: start runs, wait for them, answer approvals."""
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+import httpx
+
+from heritage.errors import Conflict, HeritageError, Misconfigured, Unavailable
+
+_T = TypeVar("_T")
+_DONE = frozenset(["success", "failed"])
+# An answer that comes before the scheduler has seen the task park fails the task (apache/airflow #66374 and its like):
+# on SQLite with the LocalExecutor 6 of 6 answers at once were lost, none after 4 s. Can go when those are fixed.
+_SETTLE_S = 5.0
+
+
+@dataclass
+class AirflowApi:
+    """One user's session; `url` without a trailing slash. Raises `Unavailable` where Airflow does not answer."""
+
+    url: str
+    user: str
+    password: str = field(repr=False)
+    _client: httpx.Client | None = field(default=None, repr=False)
+
+    def start(self, dag: str, conf: Mapping[str, Any] | None = None) -> str:
+        """Start a run of `dag` with `conf` as its parameters and return its id."""
+        body = {"logical_date": None, "conf": dict(conf or {})}
+        return str(self._call("POST", f"/dags/{dag}/dagRuns", body)["dag_run_id"])
+
+    def unpause(self, dag: str) -> None:
+        """Let `dag` be scheduled."""
+        self._call("PATCH", f"/dags/{dag}", {"is_paused": False})
+
+    def runs(self, dag: str) -> list[dict[str, Any]]:
+        """Runs of `dag`, oldest first, at most 100."""
+        found = self._call("GET", f"/dags/{dag}/dagRuns?limit=100&order_by=-run_after")["dag_runs"]
+        return list(reversed(found))
+
+    def tasks(self, dag: str, run: str) -> list[dict[str, Any]]:
+        """Task instances of a run."""
+        return list(self._call("GET", f"/dags/{dag}/dagRuns/{run}/taskInstances?limit=1000")["task_instances"])
+
+    def result(self, dag: str, run: str, task: str, map_index: int = -1) -> Any:
+        """What a task returned."""
+        path = f"/dags/{dag}/dagRuns/{run}/taskInstances/{task}/xcomEntries/return_value?map_index={map_index}"
+        return self._call("GET", f"{path}&deserialize=true")["value"]
+
+    def wait(self, dag: str, run: str, timeout_s: float, told: Callable[[str], None] = lambda _: None) -> str:
+        """The run's final state, 'success' or 'failed'; `told` hears each task that has ended."""
+        heard: set[str] = set()
+
+        def ended() -> str | None:
+            for t in self.tasks(dag, run):
+                name = t["task_id"] if t["map_index"] < 0 else f"{t['task_id']}[{t['map_index']}]"
+                if t["state"] in {"success", "failed", "skipped", "upstream_failed"} and name not in heard:
+                    heard.add(name)
+                    told(f"{name}: {t['state']}")
+            state = self._call("GET", f"/dags/{dag}/dagRuns/{run}")["state"]
+            return str(state) if state in _DONE else None
+
+        return self._until(ended, timeout_s, f"run {run} of {dag}")
+
+    def run_after(self, dag: str, known: set[str], timeout_s: float) -> str:
+        """Id of the first run of `dag` that is not in `known`: what an asset event started."""
+
+        def appeared() -> str | None:
+            return next((r["dag_run_id"] for r in self.runs(dag) if r["dag_run_id"] not in known), None)
+
+        return self._until(appeared, timeout_s, f"a new run of {dag}")
+
+    def approval(self, dag: str, run: str, task: str, timeout_s: float) -> dict[str, Any]:
+        """Subject, body and options that wait for a person's answer."""
+
+        def asked() -> dict[str, Any] | None:
+            found = self._call("GET", f"/dags/{dag}/dagRuns/{run}/hitlDetails")["hitl_details"]
+            states = {t["task_id"]: t["state"] for t in self.tasks(dag, run)}
+            waits = states.get(task) in {"awaiting_input", "deferred"}
+            return found[0] if found and waits else None
+
+        return self._until(asked, timeout_s, f"the approval of run {run} of {dag}")
+
+    def answer(self, dag: str, run: str, task: str, option: str) -> None:
+        """Answer an approval that waits; see `_SETTLE_S` for why this takes some seconds."""
+        time.sleep(_SETTLE_S)
+        body = {"chosen_options": [option], "params_input": {}}
+        self._call("PATCH", f"/dags/{dag}/dagRuns/{run}/taskInstances/{task}/-1/hitlDetails", body)
+
+    def close(self) -> None:
+        """Close the connection."""
+        if self._client is not None:
+            self._client.close()
+
+    def _until(self, look: Callable[[], _T | None], timeout_s: float, what: str) -> _T:
+        deadline = time.monotonic() + timeout_s
+        while (found := look()) is None:
+            if time.monotonic() > deadline:
+                raise Unavailable(f"Airflow at {self.url}: {what} did not come within {timeout_s:.0f} s; see its logs")
+            time.sleep(0.5)
+        return found
+
+    def _session(self) -> httpx.Client:
+        if self._client is None:
+            self._client = httpx.Client(base_url=self.url, timeout=30, trust_env=False)
+            reply = self._send("POST", "/auth/token", {"username": self.user, "password": self.password})
+            self._client.headers["Authorization"] = f"Bearer {reply.json()['access_token']}"
+        return self._client
+
+    def _send(self, method: str, path: str, body: Any) -> httpx.Response:
+        assert self._client is not None
+        try:
+            reply = self._client.request(method, path, json=body)
+        except httpx.HTTPError as error:
+            raise Unavailable(f"Airflow at {self.url} does not answer ({error}); is it running?") from error
+        if reply.is_success:
+            return reply
+        raise _refusal(reply)(f"Airflow at {self.url}: {method} {path} gave {reply.status_code}: {reply.text[:500]}")
+
+    def _call(self, method: str, path: str, body: Any = None) -> dict[str, Any]:
+        self._session()
+        reply = self._send(method, f"/api/v2{path}", body)
+        return dict(reply.json()) if reply.content else {}
+
+
+def _refusal(reply: httpx.Response) -> type[HeritageError]:
+    if reply.status_code in (401, 403):
+        return Misconfigured
+    if reply.status_code >= 500:
+        return Unavailable
+    return Conflict
