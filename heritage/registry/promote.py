@@ -106,12 +106,9 @@ class Promoter:
         entries = history(self._connection, name)
         aliases = self._reader.aliases(name)
         found = [f"move {e.sequence} to version {e.version} is not finished" for e in entries if not e.is_finished]
-        last = champion_of(entries)
-        should, is_now = (last.version if last else ""), aliases.get(CHAMPION, "")
+        should, is_now = _Known(entries, aliases).champion or "none", aliases.get(CHAMPION, "none")
         if should != is_now:
-            found.append(
-                f"alias '{CHAMPION}' was moved by hand: journal says {should or 'none'}, is {is_now or 'none'}"
-            )
+            found.append(f"alias '{CHAMPION}' was moved by hand: the journal says {should}, it points at {is_now}")
         if PREVIOUS in aliases and not self._proven(entries, name, aliases[PREVIOUS]):
             found.append(f"alias '{PREVIOUS}' points at version {aliases[PREVIOUS]}, which was never champion")
         return tuple(f"model '{printable(name)}': {problem}" for problem in found)

@@ -84,7 +84,8 @@ def children(
 ) -> Callable[..., list[Task]]:
     """Runs tasks in children that are connected to the servers of this test."""
 
-    def run(tasks: list[Task], uri: str = tracking, timing: Timing = Timing()) -> list[Task]:
+    def run(tasks: list[Task], uri: str = tracking) -> list[Task]:
+        timing = Timing()
         s3 = seaweed.model_copy(update={"bucket": store.bucket})
         connection = {
             "tracking_uri": uri,

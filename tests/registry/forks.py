@@ -1,6 +1,7 @@
 """Forks one child for each task of a line of JSON on standard input, and answers with a line of their outcomes.
 
-A task names a method of the registry and its arguments; `kill_at` names the step after which the child kills itself.
+The tasks of a line share one connection. A task names a method of the registry and its arguments; `kill_at` names the
+step after which the child kills itself.
 An outcome is {"signal": 9}, {"value": ...} or {"error": class name, "message": ...}.
 """
 
@@ -11,7 +12,10 @@ import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from heritage.registry import Registry
 
 
 def main() -> None:
@@ -27,10 +31,13 @@ def main() -> None:
 
 
 def _run(tasks: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    # opened here, so that 16 children need not; nothing has been sent yet, so there is no connection to share
+    registries = [_registry(task) for task in tasks[:1]] * len(tasks)
     gate, hold = os.pipe()
     with tempfile.TemporaryDirectory() as folder:
         outcomes = [Path(folder) / str(i) for i in range(len(tasks))]
-        pids = [_fork(task, outcome, gate, hold) for task, outcome in zip(tasks, outcomes, strict=True)]
+        given = zip(tasks, registries, outcomes, strict=True)
+        pids = [_fork(task, registry, outcome, gate, hold) for task, registry, outcome in given]
         os.close(hold)  # all children begin now
         os.close(gate)
         statuses = [os.waitpid(pid, 0)[1] for pid in pids]
@@ -40,7 +47,16 @@ def _run(tasks: list[dict[str, Any]]) -> list[dict[str, Any]]:
         ]
 
 
-def _fork(task: dict[str, Any], outcome: Path, gate: int, hold: int) -> int:
+def _registry(task: dict[str, Any]) -> "Registry":
+    from heritage.registry import Registry, Timing
+    from heritage.settings import S3Settings
+    from heritage.storage import ObjectStore
+
+    store = ObjectStore.connect(S3Settings(**task["s3"]))
+    return Registry(task["tracking_uri"], store, timing=Timing(task["lease_s"], task["wait_s"]))
+
+
+def _fork(task: dict[str, Any], registry: "Registry", outcome: Path, gate: int, hold: int) -> int:
     pid = os.fork()
     if pid:
         return pid
@@ -48,29 +64,24 @@ def _fork(task: dict[str, Any], outcome: Path, gate: int, hold: int) -> int:
     code = 1
     try:
         os.read(gate, 1)
-        outcome.write_text(json.dumps(_outcome(task)))
+        outcome.write_text(json.dumps(_outcome(task, registry)))
         code = 0
     finally:
         os._exit(code)
 
 
-def _outcome(task: dict[str, Any]) -> dict[str, Any]:
+def _outcome(task: dict[str, Any], registry: "Registry") -> dict[str, Any]:
     from heritage.errors import HeritageError
 
     try:
-        return {"value": _carry_out(task)}
+        return {"value": _carry_out(task, registry)}
     except HeritageError as error:
         return {"error": type(error).__name__, "message": str(error)}
 
 
-def _carry_out(task: dict[str, Any]) -> Any:
-    from heritage.registry import Registry, Timing
+def _carry_out(task: dict[str, Any], registry: "Registry") -> Any:
     from heritage.registry.promote import Promoter, Request
-    from heritage.settings import S3Settings
-    from heritage.storage import ObjectStore
 
-    store = ObjectStore.connect(S3Settings(**task["s3"]))
-    registry = Registry(task["tracking_uri"], store, timing=Timing(task["lease_s"], task["wait_s"]))
     on_step = _killer(task.get("kill_at", ""))
     if task["do"] == "register":
         done = registry.register(task["name"], Path(task["weights"]), on_step=on_step)

@@ -153,9 +153,7 @@ def test_a_circle_is_refused_and_leaves_nothing(registry: Registry, name: str, w
     third = registry.register(name, new, Description(parents=(edge,))).version
 
     with pytest.raises(LineageCycle, match="circle"):
-        registry.register(
-            name, old, Description(parents=(ParentEdge(third.digest, Relation.COPY, Origin.DECLARED),))
-        )
+        registry.register(name, old, Description(parents=(ParentEdge(third.digest, Relation.COPY, Origin.DECLARED),)))
 
     assert len(list(registry.versions(name))) == 2
     assert registry.register(name, old).created
