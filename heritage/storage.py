@@ -11,6 +11,7 @@ import uuid
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, TypeVar
 
 import stamina
@@ -78,8 +79,7 @@ class ObjectStore:
     @classmethod
     def connect(cls, settings: S3Settings) -> "ObjectStore":
         """The store that `settings` describe. Sends nothing yet: see `probe`."""
-        import boto3  # 0.15 s, so not for a command that stores nothing
-        from botocore.config import Config
+        from botocore.config import Config  # 0.15 s, so not for a command that stores nothing
         from botocore.exceptions import BotoCoreError
 
         config = Config(
@@ -93,7 +93,7 @@ class ObjectStore:
         )
         secret = settings.secret_key.get_secret_value() if settings.secret_key else None
         try:
-            client = boto3.session.Session().client(
+            client = _session().client(
                 "s3",
                 endpoint_url=settings.endpoint_url,
                 region_name=settings.region,
@@ -251,6 +251,24 @@ class ObjectStore:
                 f"{self._deadline_s:g} s, HERITAGE_S3__DEADLINE_S); check that the server runs and is reachable"
             ) from error
         raise AssertionError("stamina tries until it returns or raises")
+
+
+@cache
+def _models() -> Any:
+    """botocore's reader of its service descriptions, which remembers what it has read (60 ms a client)."""
+    from botocore.loaders import create_loader
+
+    return create_loader()
+
+
+def _session() -> Any:
+    """A new session (they are not for sharing between threads) that reads no description twice."""
+    import boto3
+    import botocore.session
+
+    core = botocore.session.get_session()
+    core.register_component("data_loader", _models())
+    return boto3.session.Session(botocore_session=core)
 
 
 def _translated(call: Callable[[], T], where: str, limit_s: float) -> T:

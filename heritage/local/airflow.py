@@ -63,8 +63,7 @@ def start(
 
     `environment` is what DAG processes need to find the registry and the storage.
     """
-    if not dags.is_dir():
-        raise Misconfigured(f"the DAG folder {dags} does not exist; run from the project folder or name another")
+    check_dags(dags)
     home.mkdir(parents=True, exist_ok=True)
     own_port = check_free(port, "Airflow") if port else free_ports(1)[0]
     variables = {**os.environ, **_environment(home.resolve(), dags.resolve(), plugins.resolve(), own_port)}
@@ -78,6 +77,12 @@ def start(
         processes.stop(process, grace_s=1.0)
         raise
     return Airflow(process, url, own_port, ready_s)
+
+
+def check_dags(folder: Path) -> None:
+    """`Misconfigured` where there is no folder of DAG files."""
+    if not folder.is_dir():
+        raise Misconfigured(f"the DAG folder {folder} does not exist; run from the project folder or name another")
 
 
 def passwords(file: Path) -> dict[str, str]:

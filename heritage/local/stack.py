@@ -9,6 +9,7 @@ from types import FrameType
 
 from heritage.errors import NotFound
 from heritage.local import airflow, processes, seaweed, state, tracking
+from heritage.local.airflow import check_dags
 from heritage.local.environment import client_environment
 from heritage.local.ports import LOOPBACK, is_free
 from heritage.local.state import Service
@@ -48,6 +49,8 @@ class Stack:
         Raises `Misconfigured` for a taken port or a missing program, `Conflict` while another command starts or stops.
         """
         wanted = plan or Plan(airflow=airflow)
+        if wanted.airflow:
+            check_dags(wanted.dags)
         with state.locked(work_dir):
             return _Start(work_dir.resolve(), wanted, state.read(work_dir)).run()
 
