@@ -8,16 +8,19 @@ registered directly in MLflow, a tensor in a foreign file) may break that policy
 
 import re
 import unicodedata
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote
 
 from heritage.errors import UnsafeName
 
 MAX_NAME = 128
 MAX_TENSOR_NAME = 512
+MAX_SOURCE = 2048
 
 _NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9_-])?")
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 _VERSION = re.compile(r"[1-9][0-9]{0,9}")
+_HUB_HOST = re.compile(r"(?:www\.)?(?:huggingface\.co|hf\.co)/", re.IGNORECASE)
+_HUB_OTHERS = frozenset(["datasets", "spaces"])
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(?:/[A-Za-z0-9][\w.-]*)?", re.ASCII)
 # names that Windows keeps for devices, and words that MLflow, URLs or this project give a meaning of their own
 _RESERVED = frozenset(
@@ -33,6 +36,8 @@ def printable(text: str, limit: int = 120) -> str:
     Control, format (bidirectional marks, zero-width) and unassigned characters are written as escapes; what is longer
     than `limit` characters is cut and its length told. HTML is not escaped here: templates do that.
     """
+    if len(text) <= limit and text.isascii() and text.isprintable():  # the common case, and fast
+        return text
     shown = "".join(
         c if c == " " or unicodedata.category(c)[0] not in "CZ" else c.encode("unicode_escape").decode()
         for c in text[:limit]
@@ -93,11 +98,13 @@ def check_tensor_name(name: str, where: str) -> str:
     if not name or len(name) > MAX_TENSOR_NAME:
         raise UnsafeName(
             f"{where}: tensor name '{printable(name, 40)}' has {len(name)} characters; "
-            f"allowed are 1 to {MAX_TENSOR_NAME}"
+            f"allowed are 1 to {MAX_TENSOR_NAME}, so rename the tensor"
         )
-    if any(unicodedata.category(c)[0] in "CZ" and c != " " for c in name):
-        raise UnsafeName(f"{where}: tensor name '{printable(name)}' holds control or invisible characters")
-    if "\\" in name or name.startswith("/") or ".." in re.split(r"/", name):
+    if not _is_visible(name):
+        raise UnsafeName(
+            f"{where}: tensor name '{printable(name)}' holds control or invisible characters; rename the tensor"
+        )
+    if "\\" in name or name.startswith("/") or ".." in name.split("/"):
         raise UnsafeName(f"{where}: tensor name '{printable(name)}' looks like a path; rename the tensor")
     return name
 
@@ -112,33 +119,53 @@ def check_file_name(name: str, where: str) -> str:
 def check_source(uri: str) -> str:
     """`uri` itself if artifacts may be read from it: `runs:/`, `models:/` or `mlflow-artifacts:/`, no climbing.
 
-    Everything else (file:, http:, s3: to foreign buckets, encoded or plain '..') raises `UnsafeName`, whatever the
-    registry accepted.
+    Everything else (file:, http:, s3:, another host, '..' plain or encoded any number of times) raises `UnsafeName`,
+    whatever the registry accepted.
     """
-    decoded = uri
-    for _ in range(3):  # some servers decode twice
-        decoded = unquote(decoded)
-    parts = urlsplit(decoded)
-    if parts.scheme not in _SOURCE_SCHEMES:
-        raise UnsafeName(
-            f"source '{printable(uri)}' is not read; allowed are runs:/, models:/ and mlflow-artifacts:/ addresses"
-        )
-    if ".." in parts.path.split("/") or "\\" in decoded or any(ord(c) < 32 for c in decoded):
-        raise UnsafeName(f"source '{printable(uri)}' climbs out of its folder or holds control characters")
+    shown = f"source '{printable(uri)}'"
+    if len(uri) > MAX_SOURCE:
+        raise UnsafeName(f"{shown} is not read; the limit is {MAX_SOURCE} characters")
+    decoded = _decoded(uri)
+    scheme, colon, path = uri.partition(":")
+    if not colon or scheme not in _SOURCE_SCHEMES or not path.startswith("/"):
+        raise UnsafeName(f"{shown} is not read; allowed are runs:/, models:/ and mlflow-artifacts:/ addresses")
+    if path.startswith("//"):
+        raise UnsafeName(f"{shown} is not read; it names another host")
+    if decoded is None or not _is_visible(decoded) or ".." in re.split(r"[/\\?#;]", decoded) or "\\" in decoded:
+        raise UnsafeName(f"{shown} climbs out of its folder or holds control characters")
     return uri
+
+
+def _decoded(uri: str) -> str | None:
+    """`uri` without percent encoding, however often it was applied; None where it hides below five layers."""
+    for _ in range(5):  # some servers decode twice
+        once = unquote(uri)
+        if once == uri:
+            return uri
+        uri = once
+    return None
+
+
+def _is_visible(text: str) -> bool:
+    """True without control, format and other characters that leave no mark; plain spaces are fine."""
+    if text.isascii():
+        return text.isprintable()  # the common case, and fast
+    return all(unicodedata.category(c)[0] not in "CZ" or c == " " for c in text)
 
 
 def hub_id(text: str) -> str:
     """Canonical model id of a hub address: 'https://huggingface.co/Org/Name/tree/main' -> 'Org/Name'.
 
     Case is kept (hub ids are case-preserving); surrounding space, scheme, host, query and revision parts go.
-    Raises `UnsafeName` for what is no id.
+    Raises `UnsafeName` for what is no model's id, such as a data set's address.
     """
     bare = text.strip()
-    if "://" in bare:
-        bare = urlsplit(bare).path.strip("/")
-        bare = "/".join(bare.removeprefix("models/").split("/")[:2])
+    host = _HUB_HOST.match(bare)
+    if "://" in bare or host:
+        # the path, without what urlsplit would raise ValueError for
+        path = re.split(r"[?#]", bare.partition("://")[2] or bare)[0].partition("/")[2].strip("/")
+        bare = "/".join(path.removeprefix("models/").split("/")[:2])
     bare = bare.split("@")[0].strip("/")
-    if not _HUB_ID.fullmatch(bare) or ".." in bare:
+    if len(bare) > 2 * MAX_NAME or not _HUB_ID.fullmatch(bare) or ".." in bare or bare.split("/")[0] in _HUB_OTHERS:
         raise UnsafeName(f"'{printable(text)}' is not a hub model id such as 'organisation/name'")
     return bare

@@ -45,8 +45,7 @@ def read_npz(data: bytes, where: str, max_bytes: int) -> dict[str, NDArray[Any]]
                 raise BadInput(f"{where}: unpacks to more than {max_bytes} bytes; split it into smaller files")
             if len({m.filename for m in members}) < len(members):
                 raise BadInput(f"{where}: holds an array twice; write it again")
-            # reading stops at the size that was just added up, whatever the compressed stream holds
-            return {_name(m.filename): _array(archive.read(m)) for m in members}
+            return {_name(m.filename): _array(_unpack(archive, m)) for m in members}
     except (*_DAMAGE, *_ZIP_DAMAGE) as error:
         detail = printable(str(error)) or type(error).__name__
         raise BadInput(f"{where}: not a readable npz file without Python objects ({detail}); write it again") from error
@@ -57,6 +56,12 @@ def _name(member: str) -> str:
     if name == member or not name.isidentifier():
         raise ValueError(f"member '{member}' is no array")
     return name
+
+
+def _unpack(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> bytes:
+    with archive.open(member) as file:
+        # with a size, so that a stream which holds more than it declares is not unpacked beyond that
+        return file.read(member.file_size)
 
 
 def _array(raw: bytes) -> NDArray[Any]:

@@ -1,13 +1,16 @@
 """Rows of data as arrays: what windows, repair and labelling hand to one another and keep in storage."""
 
 import hashlib
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from heritage.errors import BadInput
+from heritage.names import printable
 from heritage.npz import read_npz, write_npz
 
 _MAX_BYTES = 4 * 2**30
@@ -22,6 +25,15 @@ class Rows:
     ids: NDArray[np.str_] | None = None
 
     def __post_init__(self) -> None:
+        if self.x.ndim < 1 or self.x.dtype.kind not in "fiub":
+            raise BadInput(
+                f"rows: x has dtype {self.x.dtype} and shape {self.x.shape}; expected numbers, a row an index"
+            )
+        if self.y is not None and self.y.dtype.kind not in "iub":
+            raise BadInput(f"rows: y has dtype {self.y.dtype}; expected whole numbers (class indexes)")
+        # one type, so that equal rows have one digest
+        object.__setattr__(self, "x", self.x.astype(np.float32, copy=False))
+        object.__setattr__(self, "y", None if self.y is None else self.y.astype(np.int64, copy=False))
         for name, part in (("y", self.y), ("ids", self.ids)):
             if part is not None and part.shape != (len(self.x),):
                 raise BadInput(f"rows: {name} has shape {part.shape}, x has {len(self.x)} rows; give one value a row")
@@ -43,14 +55,14 @@ class Rows:
         h = hashlib.sha256()
         for name, part in (("x", self.x), ("y", self.y), ("ids", self.ids)):
             if part is not None:
-                data = "\0".join(part.tolist()).encode() if name == "ids" else np.ascontiguousarray(part).tobytes()
+                # JSON keeps apart what joined ids would run together
+                data = json.dumps(part.tolist()).encode() if name == "ids" else part.tobytes()
                 h.update(f"{name}{part.shape}".encode() + data)
         return h.hexdigest()
 
     def row_digests(self) -> list[str]:
         """SHA-256 of each row's input, so that an answer can be checked against the row it was given for."""
-        flat = np.ascontiguousarray(self.x).reshape(len(self.x), -1)
-        return [hashlib.sha256(row.tobytes()).hexdigest() for row in flat]
+        return [hashlib.sha256(row.tobytes()).hexdigest() for row in self.x]
 
 
 def concatenate(parts: Sequence[Rows]) -> Rows:
@@ -68,31 +80,50 @@ def concatenate(parts: Sequence[Rows]) -> Rows:
 
 def to_npz(rows: Rows) -> bytes:
     """`rows` as the bytes of a compressed npz file; equal rows give equal bytes."""
-    parts = {"x": rows.x, "y": rows.y, "ids": rows.ids}
+    # texts as wide as the longest needs, not as the array that they were taken from
+    ids = None if rows.ids is None else np.array(rows.ids.tolist(), np.str_)
+    parts = {"x": rows.x, "y": rows.y, "ids": ids}
     return write_npz({k: v for k, v in parts.items() if v is not None})
 
 
 def from_npz(data: bytes, where: str) -> Rows:
     """Rows of an npz file with `x` and optionally `y` and `ids`; `where` names it in errors.
 
-    Raises `BadInput` for anything that is no such file, holds Python objects, or would need over 4 GiB.
+    Raises `BadInput` for anything that is no such file, holds Python objects, has numbers beyond float32 (x) or
+    int64 (y), or would need over 4 GiB.
     """
     parts = read_npz(data, where, _MAX_BYTES)
     if "x" not in parts or not parts.keys() <= {"x", "y", "ids"}:
-        raise BadInput(f"{where}: holds arrays {sorted(parts)}; expected x and optionally y and ids")
-    return _checked(parts, where)
+        names = ", ".join(printable(name, 40) for name in sorted(parts)[:5])
+        raise BadInput(f"{where}: holds arrays {names or 'none'}; expected x and optionally y and ids")
+    try:
+        return Rows(_as_float32(parts["x"]), _as_int64(parts.get("y")), _as_text(parts.get("ids")))
+    except BadInput as error:
+        raise BadInput(f"{where}: {error}; write the file again") from error
 
 
-def _checked(parts: dict[str, NDArray[np.generic]], where: str) -> Rows:
-    x, y, ids = parts["x"], parts.get("y"), parts.get("ids")
-    if x.ndim < 1 or x.dtype.kind not in "fiub":
-        raise BadInput(f"{where}: x has dtype {x.dtype} and shape {x.shape}; expected numbers, one row a first index")
-    if y is not None and y.dtype.kind not in "iu":
-        raise BadInput(f"{where}: y has dtype {y.dtype}; expected whole numbers (class indexes)")
-    if ids is not None and ids.dtype.kind != "U":
-        raise BadInput(f"{where}: ids has dtype {ids.dtype}; expected text")
-    return Rows(
-        x.astype(np.float32, copy=False),
-        None if y is None else y.astype(np.int64, copy=False),
-        None if ids is None else ids.astype(np.str_, copy=False),
-    )
+def _as_float32(x: NDArray[Any]) -> NDArray[Any]:
+    if x.dtype.kind not in "fiub":
+        return x  # `Rows` says what is wrong
+    with np.errstate(over="ignore"):
+        narrow = x.astype(np.float32, copy=False)
+    if x.dtype.itemsize > 4 and np.isinf(narrow).sum() > np.isinf(x).sum():
+        raise BadInput(f"x holds numbers beyond float32 (largest {np.abs(x[np.isfinite(x)]).max()})")
+    return narrow
+
+
+def _as_int64(y: NDArray[Any] | None) -> NDArray[Any] | None:
+    if y is not None and y.dtype.kind == "u" and y.size and y.max() > np.iinfo(np.int64).max:
+        raise BadInput(f"y holds {y.max()}, beyond int64")
+    return y
+
+
+def _as_text(ids: NDArray[Any] | None) -> NDArray[np.str_] | None:
+    if ids is None:
+        return None
+    if ids.dtype.kind != "U":
+        raise BadInput(f"ids has dtype {ids.dtype}; expected text")
+    codes = np.frombuffer(ids.tobytes(), ids.dtype.byteorder.replace("|", "=") + "u4")
+    if ((codes > 0x10FFFF) | ((codes >= 0xD800) & (codes < 0xE000))).any():
+        raise BadInput("ids holds codes that are no Unicode characters")
+    return ids.astype(np.str_, copy=False)

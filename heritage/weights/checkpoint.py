@@ -173,9 +173,11 @@ class Checkpoint:
 
         state = {}
         for info in self.tensors.values():
-            flat = torch.from_numpy(self._bytes(info)).view(torch_dtype(info.dtype))
+            # a view of nothing has strides of 0, from which torch makes no other type; so memory first, bytes after
             shape = (*info.shape[:-1], info.shape[-1] // 2) if info.dtype == "F4" else info.shape
-            state[info.name] = flat.reshape(shape)
+            state[info.name] = torch.empty(shape, dtype=torch_dtype(info.dtype))
+            if info.size_bytes:
+                self.read_into(info.name, 0, state[info.name].reshape(-1).view(torch.uint8).numpy())
         return state
 
     def tensor_digests(self) -> dict[str, str]:

@@ -126,7 +126,7 @@ def _check_amount(raw: bytes, where: str, limits: Limits) -> None:
     if bare.count(b"{") > limits.max_tensors + 2:
         refuse_count(bare.count(b"{") - 1, where, limits)
     lists, commas = bare.count(b"["), bare.count(b",") + bare.count(b":")
-    if lists > 2 * limits.max_tensors or commas > (MAX_DIMENSIONS + 8) * limits.max_tensors:
+    if lists > 2 * (limits.max_tensors + 1) or commas > (MAX_DIMENSIONS + 8) * limits.max_tensors:
         refuse(where, "the header holds more lists or numbers than its tensors need")
 
 
@@ -142,21 +142,25 @@ def _metadata(record: object, where: str) -> dict[str, str]:
 
 
 def _entry(name: str, spec: object, where: str) -> Entry:
-    place = f"tensor '{printable(name, 60)}'"
     if not isinstance(spec, dict) or spec.keys() != {"dtype", "shape", "data_offsets"}:
-        refuse(where, f"{place} does not give exactly dtype, shape and data_offsets")
+        refuse(where, f"{_shown(name)} does not give exactly dtype, shape and data_offsets")
     dtype, shape, offsets = spec["dtype"], spec["shape"], spec["data_offsets"]
     if not isinstance(dtype, str) or dtype not in BITS:
         known = ", ".join(BITS)
-        refuse(where, f"{place} has the unknown dtype {printable(repr(dtype), 40)}", f"re-save it as one of {known}")
+        fault = f"{_shown(name)} has the unknown dtype {printable(repr(dtype), 40)}"
+        refuse(where, fault, f"re-save it as one of {known}")
     if not _whole(shape) or len(shape) > MAX_DIMENSIONS:
-        refuse(where, f"{place} has a shape that is not up to {MAX_DIMENSIONS} whole numbers from 0")
+        refuse(where, f"{_shown(name)} has a shape that is not up to {MAX_DIMENSIONS} whole numbers from 0")
     if not _whole(offsets) or len(offsets) != 2 or offsets[0] > offsets[1]:
-        refuse(where, f"{place} has data_offsets that are not two rising whole numbers")
+        refuse(where, f"{_shown(name)} has data_offsets that are not two rising whole numbers")
     bits = math.prod(shape) * BITS[dtype]
     if bits % 8 or bits // 8 > _MAX_BYTES or bits // 8 != offsets[1] - offsets[0]:
-        refuse(where, f"{place} ({dtype}) has another size by shape than by data_offsets")
+        refuse(where, f"{_shown(name)} ({dtype}) has another size by shape than by data_offsets")
     return Entry(dtype, tuple(shape), offsets[0], offsets[1])
+
+
+def _shown(name: str) -> str:
+    return f"tensor '{printable(name, 60)}'"
 
 
 def _whole(values: object) -> bool:
@@ -168,7 +172,7 @@ def _check_cover(ordered: dict[str, Entry], data_bytes: int, where: str) -> None
     for name, entry in ordered.items():
         if entry.begin != reached:
             fault = "overlaps the one before it" if entry.begin < reached else "leaves a hole before it"
-            refuse(where, f"tensor '{printable(name, 60)}' at byte {entry.begin} {fault} ({reached})")
+            refuse(where, f"{_shown(name)} at byte {entry.begin} {fault} ({reached})")
         reached = entry.end
     if reached != data_bytes:
         fault = "is cut short" if reached > data_bytes else "has bytes after its last tensor"

@@ -22,7 +22,7 @@ def open_shards(path: Path, limits: Limits) -> list[Shard]:
 
     Raises `NotFound` where there is nothing, `UnsafeCheckpoint` for everything else that is wrong.
     """
-    if path.is_dir():
+    if os.path.isdir(path):  # where `Path.is_dir` raises for a name that no file system takes
         path = _weights_of(path)
     if not path.name.endswith(INDEX_SUFFIX):
         return [Shard(path, limits)]

@@ -47,28 +47,28 @@ def _serialize(tensors: dict[str, "torch.Tensor"], target: Path, metadata: dict[
 
     try:
         save_file(tensors, target, metadata)
-    except (SafetensorError, ValueError, KeyError, TypeError) as error:
-        raise BadInput(f"{where}: cannot be written as safetensors ({printable(str(error), 300)})") from error
+    except (SafetensorError, OSError, ValueError, KeyError, TypeError) as error:
+        raise BadInput(
+            f"{where}: cannot be written as safetensors ({printable(str(error), 300)}); "
+            "check the tensors' types, the free space and the permissions of the folder"
+        ) from error
 
 
 def _plain(tensor: Tensor, name: str, where: str) -> "torch.Tensor":
     """`tensor` on the CPU, dense and contiguous."""
     import torch
 
+    shown = f"{where}: tensor '{printable(name, 60)}'"
     if isinstance(tensor, torch.Tensor):
         if tensor.layout != torch.strided or tensor.is_quantized or tensor.is_meta:
-            raise BadInput(
-                f"{where}: tensor '{printable(name, 60)}' is sparse, quantised or empty; make it dense first"
-            )
+            raise BadInput(f"{shown} is sparse or quantised; make it dense first")
         return tensor.detach().cpu().resolve_conj().resolve_neg().contiguous()
     array = np.asarray(tensor)
     try:
         native = np.asarray(array, dtype=array.dtype.newbyteorder("="), order="C")
         return torch.from_numpy(native if native.flags.writeable else native.copy())
     except TypeError as error:
-        raise BadInput(
-            f"{where}: tensor '{printable(name, 60)}' has dtype {array.dtype}, which has no place"
-        ) from error
+        raise BadInput(f"{shown} is of {array.dtype}, not numbers; leave it out") from error
 
 
 def _unshared(tensors: dict[str, "torch.Tensor"]) -> dict[str, "torch.Tensor"]:
