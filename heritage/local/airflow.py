@@ -19,7 +19,7 @@ from heritage.local.processes import Process
 
 PASSWORDS_FILE = "passwords.json"
 READY_LIMIT_S = 180.0
-STOP_GRACE_S = 15.0
+STOP_GRACE_S = 10.0
 # user name -> role of Airflow's SimpleAuthManager (for development only: passwords lie in a file)
 USERS: Mapping[str, str] = MappingProxyType({"admin": "admin", "approver": "user", "viewer": "viewer"})
 

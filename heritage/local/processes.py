@@ -123,8 +123,12 @@ def wait_ready(process: Process, ready: Callable[[], bool], limit_s: float) -> f
 
 
 def stop(process: Process, grace_s: float = 10.0) -> None:
-    """End all of `process`: SIGTERM, up to `grace_s` seconds to leave, SIGKILL for what stayed. Safe to call twice."""
-    _signal(members(process), signal.SIGTERM)
+    """End all of `process`: SIGTERM, up to `grace_s` seconds to leave, SIGKILL for what stayed. Safe to call twice.
+
+    SIGTERM goes to the first process and its children. Their children are left to them: Airflow's scheduler waits for
+    ever for a worker that was ended behind its back.
+    """
+    _signal(_heads(members(process), process.pid), signal.SIGTERM)
     _wait_gone(process, grace_s)
     while left := members(process):
         _signal(left, signal.SIGKILL)
@@ -181,6 +185,19 @@ def _is_marked(found: psutil.Process, mark: str) -> bool:
         return bool(found.environ().get(MARK) == mark)
     except (OSError, psutil.Error):
         return False
+
+
+def _heads(found: Sequence[psutil.Process], leader: int) -> list[psutil.Process]:
+    """Those whose parent is the leader, or is none of `found`."""
+    pids = {member.pid for member in found} - {leader}
+    return [member for member in found if _parent(member) not in pids]
+
+
+def _parent(member: psutil.Process) -> int:
+    try:
+        return int(member.ppid())
+    except psutil.Error:
+        return 0
 
 
 def _signal(targets: Sequence[psutil.Process], number: signal.Signals) -> None:
