@@ -156,10 +156,7 @@ def _checked_uri(connection: Connection, run: Any) -> str:
     """The address of the run's files if they may be read; `UnsafeName` for what lies elsewhere."""
     uri = str(run.info.artifact_uri)
     if urlsplit(uri).scheme == "mlflow-artifacts":
-        check_source(uri)
-        if urlsplit(uri).netloc:
-            raise UnsafeName(f"run {run.info.run_id}: its files lie on another host, '{printable(uri)}'; not read")
-        return uri
+        return check_source(uri)
     if urlsplit(connection.tracking_uri).scheme not in ("http", "https"):
         home = str(connection.mlflow.get_experiment(connection.experiment_id()).artifact_location)
         if uri.startswith(home.rstrip("/") + "/") and ".." not in uri:
@@ -178,7 +175,7 @@ def run_of(source: str, run_id: str) -> str:
     check_source(source)
     parts = urlsplit(source)
     run, _, folder = parts.path.lstrip("/").partition("/")
-    if parts.scheme != "runs" or parts.netloc or parts.query or parts.fragment:
+    if parts.scheme != "runs" or parts.query or parts.fragment:
         raise UnsafeName(f"source '{printable(source)}' names no run; register the weights with heritage")
     if not run_id or run != run_id:
         raise Conflict(f"source '{printable(source)}' and run '{printable(run_id)}' differ; the version was edited")
