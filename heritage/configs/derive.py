@@ -66,9 +66,20 @@ def _flags(frame: pd.DataFrame) -> None:
     """Truth values that the numbers imply; where neither says anything they stay missing."""
     ratio, experts = frame["config_gqa_ratio"].to_numpy(), _number(frame, "config_n_routed_experts")
     frame["uses_gqa"] = _given(frame, "uses_gqa", np.where(np.isnan(ratio), np.nan, ratio > 1))
-    frame["uses_moe"] = _given(frame, "uses_moe", np.where(np.isnan(experts), np.nan, experts > 1))
+    frame["uses_moe"] = _given(frame, "uses_moe", np.where(np.isnan(experts), _dense(frame), experts > 1))
     theta = _number(frame, "config_rope_theta")
     frame["uses_rope"] = _given(frame, "uses_rope", np.where(np.isnan(theta), np.nan, 1.0))
+
+
+def _dense(frame: pd.DataFrame) -> NDArray[np.float64]:
+    """0 where a model states its layers but no experts, in a table that has experts elsewhere; else NaN.
+
+    Configurations mention experts only where there are any; a type named 'moe' without a count stays unknown.
+    """
+    layers, experts = _number(frame, "config_num_hidden_layers"), _number(frame, "config_n_routed_experts")
+    known = ~np.isnan(layers) & (not np.isnan(experts).all())
+    named = (_text(frame, "config_model_type") + _text(frame, "config_architecture")).str.contains("moe|mixtral")
+    return np.where(known & ~named.to_numpy(dtype=np.bool_), 0.0, np.nan)
 
 
 def _parameters(frame: pd.DataFrame) -> NDArray[np.float64]:

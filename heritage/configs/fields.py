@@ -88,9 +88,10 @@ FEATURES = (
     "uses_moe", "uses_gqa", "uses_rope", "uses_quantization",
 )  # fmt: skip
 
-# computed from the columns above, so comparing by them as well would count a difference twice
-DERIVED = frozenset(
-    ["config_head_dimension", "config_gqa_ratio", "config_ffn_ratio", "config_context_per_layer",
+# not compared unless named: computed from other columns, or telling of a model's success and not of its making
+BY_NAME_ONLY = frozenset(
+    ["downloads", "likes", "spaces",
+     "config_head_dimension", "config_gqa_ratio", "config_ffn_ratio", "config_context_per_layer",
      "config_moe_expert_utilization", "config_approx_params_billions", "size_category", "context_category"]
 )  # fmt: skip
 

@@ -10,7 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from heritage.configs.derive import derive
-from heritage.configs.fields import ALIASES, DERIVED, FEATURES, NOT_COMPARED, SCHEMA, Field, Kind
+from heritage.configs.fields import ALIASES, BY_NAME_ONLY, FEATURES, NOT_COMPARED, SCHEMA, Field, Kind
 from heritage.configs.sources import read_source
 from heritage.configs.validate import Quarantine, check_cells, check_rows, unique_ids
 from heritage.configs.values import flags, infer_kind, numbers, words
@@ -59,7 +59,7 @@ class ConfigTable:
                 raise NotFound(f"config table has no field '{printable(name)}'; it has {sorted(self.fields)}")
         filled = [n for n in self.fields if n in self.frame and self.frame[n].notna().any()]
         standard = [n for n in FEATURES if n in filled]
-        chosen = names or (standard if len(standard) >= 3 else [n for n in filled if n not in DERIVED])
+        chosen = names or (standard if len(standard) >= 3 else [n for n in filled if n not in BY_NAME_ONLY])
         if not chosen:
             raise BadInput(f"config table has no comparable values; expected columns such as {list(FEATURES[:5])}")
         return tuple(self.fields[name] for name in chosen)

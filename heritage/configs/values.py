@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from heritage.configs.fields import Kind
 
-_MISSING = frozenset(["", "nan", "none", "null", "na", "n/a", "<na>", "nat"])
+_MISSING = frozenset(["", "nan", "none", "null", "na", "n/a", "<na>", "nat", "?"])
 _TRUE = frozenset(["true", "yes"])
 _FALSE = frozenset(["false", "no"])
 _WHOLE = re.compile(r"(-?\d+)\.0+")
