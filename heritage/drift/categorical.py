@@ -20,6 +20,7 @@ from heritage.records import Moments
 MAX_LEVELS = 100
 OWN_SHARE = 0.01
 BUCKETS = 32
+OTHER = "other levels "  # and a number: name of a hash bucket
 MAX_LEVEL_LENGTH = 200
 
 BOOLEANS = ("false", "true")
@@ -92,7 +93,7 @@ def fit_boolean(name: str, family: Family, values: "pd.Series[Any]") -> Categori
 
 def part_of(name: str, levels: tuple[str, ...], buckets: int, counts: Counts) -> Part:
     """The part of a categorical column with these counts."""
-    rest = tuple(f"other levels {i + 1}" for i in range(buckets)) or ("unseen",)
+    rest = tuple(f"{OTHER}{i + 1}" for i in range(buckets)) or ("unseen",)
     return Part(name, counts, None, levels + rest, len(levels) + buckets)
 
 
@@ -112,7 +113,7 @@ def _declared_levels(values: "pd.Series[Any]") -> list[str]:
     """Levels of a pandas categorical, also those that no row has."""
     if not isinstance(values.dtype, pd.CategoricalDtype):
         return []
-    return [_text(level) for level in values.dtype.categories]
+    return [level_name(level) for level in values.dtype.categories]
 
 
 def _texts(values: "pd.Series[Any]", accepts: str) -> tuple[list[str], NDArray[np.int64], Faults]:
@@ -124,7 +125,8 @@ def _texts(values: "pd.Series[Any]", accepts: str) -> tuple[list[str], NDArray[n
     usable = np.array([_accepted(level, accepts) for level in distinct], dtype=bool)
     texts: dict[str, int] = {}
     place = np.array(
-        [texts.setdefault(_text(v), len(texts)) if ok else -2 for v, ok in zip(distinct, usable, strict=True)] + [-1],
+        [texts.setdefault(level_name(v), len(texts)) if ok else -2 for v, ok in zip(distinct, usable, strict=True)]
+        + [-1],
         dtype=np.int64,
     )
     which = place[codes]
@@ -157,7 +159,7 @@ def _accepted(level: Any, accepts: str) -> bool:
     return bool(types.is_scalar(level))
 
 
-def _text(level: Any) -> str:
+def level_name(level: Any) -> str:
     """A level's name: whole numbers are written alike whatever their type; long text is cut and its digest added."""
     if types.is_bool(level):
         return BOOLEANS[int(level)]

@@ -20,8 +20,8 @@ MIN_COLUMNS = 4  # with fewer, equal rows may as well come from rounding or from
 def independent_share(profile: DriftProfile, window: Window) -> float:
     """The part of the window's rows that counts as independent evidence, in (0, 1].
 
-    Below 1 only where there are enough columns, the reference's rows nearly all differ and the window's do not: rows that were sent or drawn
-    repeatedly. The tolerance is three standard errors of the estimate.
+    Below 1 only where there are enough columns, the reference's rows nearly all differ and those of the window do not:
+    rows that were sent or drawn repeatedly. The tolerance is three standard errors of the estimate.
     """
     few = len(profile.columns) < MIN_COLUMNS
     if few or window.rows == 0 or profile.distinct_rows < MOSTLY_DISTINCT * profile.rows:

@@ -21,6 +21,12 @@ DAY_S = 86_400
 # name of the cycle, its length in seconds, number of cells
 CYCLES = (("hour", DAY_S, 24), ("weekday", 7 * DAY_S, 7), ("month", 366 * DAY_S, 12))
 
+_LABELS = {
+    "hour": tuple(f"{hour:02d} h" for hour in range(24)),
+    "weekday": ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"),
+    "month": ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"),
+}
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class DatetimeColumn:
@@ -62,7 +68,7 @@ def parts_of(name: str, edges: Values, cells: Counts, span: tuple[int, int] | No
     at = 2 * len(edges) + 1
     parts = [Part(name, cells[:at], edges, judged=False)]
     for cycle, period_s, size in CYCLES:
-        labels = tuple(str(i + (cycle == "month")) for i in range(size))
+        labels = _LABELS[cycle]
         counts = cells[at : at + size]
         parts.append(Part(f"{name}.{cycle}", counts, None, labels, size, period_s, judged=length >= period_s))
         at += size

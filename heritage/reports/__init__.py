@@ -1,0 +1,1 @@
+"""Pages and pictures for people; the only importers of Evidently and matplotlib."""
