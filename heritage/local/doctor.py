@@ -80,9 +80,7 @@ def check_torch() -> Check:
     try:
         return Check("torch", True, str(import_module("torch").__version__))
     except (ImportError, OSError) as error:
-        return Check(
-            "torch", False, printable(str(error), 200), "run: make install"
-        )
+        return Check("torch", False, printable(str(error), 200), "run: make install")
 
 
 def check_weed() -> Check:
