@@ -1,0 +1,117 @@
+"""`heritage recover`: families and trees of a folder of weights, without a registry."""
+
+import json
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.tree import Tree as Drawing
+
+from heritage.cli.output import console, notes
+from heritage.names import printable
+
+if TYPE_CHECKING:
+    from heritage.recovery.recover import RecoveredEdge, RecoveredFamily, Recovery
+
+
+class TreeChoice(StrEnum):
+    """Tree methods."""
+
+    HERITAGE = "heritage"
+    MOTHER = "mother"
+    DISTANCE = "distance"
+    KURTOSIS = "kurtosis"
+
+
+class MetricChoice(StrEnum):
+    """Metrics."""
+
+    AUTO = "auto"
+    L2 = "l2"
+    COSINE = "cosine"
+    RANK = "rank"
+
+
+class FamilyChoice(StrEnum):
+    """Family methods."""
+
+    THRESHOLD = "threshold"
+    DBSCAN = "dbscan"
+    KMEANS = "kmeans"
+    AUTO = "auto"
+
+
+class Device(StrEnum):
+    """Where distances are computed."""
+
+    CPU = "cpu"
+    CUDA = "cuda"
+
+
+def register(app: typer.Typer) -> None:
+    """Add `recover` to `app`."""
+    app.command("recover")(recover_folder)
+
+
+def recover_folder(
+    folder: Annotated[Path, typer.Argument(help="Folder of *.safetensors, one model a file.")],
+    tree: Annotated[TreeChoice, typer.Option(help="How trees are built.")] = TreeChoice.HERITAGE,
+    metric: Annotated[MetricChoice, typer.Option(help="What an edge costs.")] = MetricChoice.AUTO,
+    families: Annotated[FamilyChoice, typer.Option(help="How families are found.")] = FamilyChoice.THRESHOLD,
+    device: Annotated[Device, typer.Option(help="Where distances are computed.")] = Device.CPU,
+    output: Annotated[Path | None, typer.Option("--json", help="Write the result here instead of drawing it.")] = None,
+    keep_going: Annotated[bool, typer.Option("--keep-going", help="Leave out files that cannot be read.")] = False,
+) -> None:
+    """Recover families and model trees from weights alone."""
+    from heritage.recovery.models import open_folder
+    from heritage.recovery.recover import Options, recover
+
+    options = Options(tree.value, metric.value, families.value, device=device.value)
+    with open_folder(folder, keep_going) as (models, skipped):
+        found = recover(models, options, keep_going)
+    for file in (*skipped, *found.skipped):
+        notes.print(f"left out {printable(file.name)}: {file.reason}", markup=False, soft_wrap=True)
+    for warning in found.warnings:
+        notes.print(f"warning: {warning}", markup=False, soft_wrap=True)
+    if output is None:
+        _draw(found)
+    else:
+        output.write_text(json.dumps(found.document(), indent=1) + "\n", encoding="utf-8")
+
+
+def _draw(found: "Recovery") -> None:
+    for family in found.families:
+        console.print(_drawing(family))
+
+
+def _drawing(family: "RecoveredFamily") -> Drawing:
+    """One family as a tree: each model under its first parent, further parents named beside it."""
+    first: dict[str, RecoveredEdge] = {}
+    others: dict[str, list[str]] = {}
+    for edge in family.edges:
+        if first.setdefault(edge.child, edge) is not edge:
+            others.setdefault(edge.child, []).append(edge.parent)
+    drawing = Drawing(f"family {family.id} ({len(family.members)} models)")
+    branches: dict[str, Drawing] = {}
+    for name in _parents_first(family, {c: e.parent for c, e in first.items()}):
+        label = printable(name)
+        if name in first:
+            edge = first[name]
+            also = f", also from {', '.join(map(printable, others[name]))}" if name in others else ""
+            label += f"  {edge.relation} {edge.confidence:.2f}{also}"
+        elif name not in family.roots:
+            label += "  parent not among these models"
+        above = branches[first[name].parent] if name in first else drawing
+        branches[name] = above.add(label.replace("[", "\\["))
+    return drawing
+
+
+def _parents_first(family: "RecoveredFamily", parent: dict[str, str]) -> list[str]:
+    children: dict[str, list[str]] = {}
+    for child in sorted(parent):
+        children.setdefault(parent[child], []).append(child)
+    order = sorted(m for m in family.members if m not in parent)
+    for name in order:
+        order += children.get(name, ())
+    return order

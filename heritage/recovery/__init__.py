@@ -1,0 +1,1 @@
+"""Families and model trees, recovered from weights alone."""

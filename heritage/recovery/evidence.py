@@ -1,0 +1,72 @@
+"""Exact relations of a family, found before any tree is built, and traits of single models."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from heritage.recovery.direction import Traits
+from heritage.recovery.family import Family, Proof
+from heritage.recovery.proofs.linear import cloud_of, merges, suspects
+from heritage.recovery.proofs.prune import prunings, zero_shares
+from heritage.recovery.proofs.quantise import grids, quantisations
+from heritage.recovery.proofs.ties import ties_merges
+from heritage.recovery.proofs.twins import recasts
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Evidence:
+    """`edges` are proofs with one parent, one a child; `merges` those with several; `traits` show in single models."""
+
+    edges: tuple[Proof, ...]
+    merges: tuple[Proof, ...]
+    traits: Traits
+
+
+def gather(family: Family) -> Evidence:
+    """All proofs of a family without twins. A child has at most one proof: exact copies before pruning before grids."""
+    grid_of = grids(family)
+    single: dict[int, Proof] = {}
+    for proof in [*recasts(family), *quantisations(family, grid_of), *prunings(family)]:
+        single.setdefault(proof.child, proof)
+    cloud = cloud_of(family)
+    between = {m: g for m, g in suspects(cloud).items() if m not in single}
+    found = merges(cloud, between)
+    done = {p.child for p in found}
+    found += ties_merges(family, cloud, [m for m in range(family.count) if m not in done and m not in single])
+    on_grid = np.array([len(g) > 0 for g in grid_of], np.float64)
+    traits = Traits(_batches(family), zero_shares(family), on_grid)
+    return Evidence(tuple(_acyclic(single, found)), tuple(found), traits)
+
+
+def _acyclic(single: dict[int, Proof], merged: list[Proof]) -> list[Proof]:
+    """The proofs with one parent that do not close a circle."""
+    parents = {p.child: set(p.parents) for p in merged}
+    kept = []
+    for proof in single.values():
+        if not _reaches(proof.parents[0], proof.child, parents):
+            parents.setdefault(proof.child, set()).update(proof.parents)
+            kept.append(proof)
+    return kept
+
+
+def _reaches(start: int, goal: int, parents: dict[int, set[int]]) -> bool:
+    seen, queue = set(), [start]
+    while queue:
+        node = queue.pop()
+        if node == goal:
+            return True
+        if node not in seen:
+            seen.add(node)
+            queue += parents.get(node, ())
+    return False
+
+
+def _batches(family: Family) -> np.ndarray:
+    """Largest `num_batches_tracked` of each member, NaN where there is none."""
+    out = np.full(family.count, np.nan)
+    for row, i in enumerate(family.members):
+        weights = family.stack.models[i].weights
+        counts = [weights.read(t) for t in weights.tensors if t.endswith("num_batches_tracked")]
+        if counts:
+            out[row] = max(float(c.reshape(-1)[0]) for c in counts if c.size)
+    return out

@@ -1,0 +1,128 @@
+"""One family under study: its members, what was measured of them, and the proofs found so far."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from heritage.errors import BadInput
+from heritage.names import printable
+from heritage.recovery.architecture import is_head
+from heritage.recovery.distance import Distances
+from heritage.recovery.models import Model
+from heritage.recovery.precision import kept_dtype, rounding_variance
+from heritage.recovery.sample import Sample
+from heritage.recovery.stack import Floats, Stack
+
+
+class NotFinite(BadInput):
+    """A model holds weights that are NaN, infinite or too large to be squared."""
+
+    def __init__(self, model: Model, tensor: str) -> None:
+        super().__init__(
+            f"model '{printable(model.name)}': tensor '{printable(tensor)}' holds NaN, infinite or immense weights; "
+            "mend the file, or leave it out (--keep-going does)"
+        )
+        self.model = model
+
+
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """A relation that the weights themselves show. Positions are those of the family's members.
+
+    `parents` has one entry, or for a merge two or more. `nats` is how strongly the direction is shown. `base` is the
+    model from which a TIES merge took its task vectors.
+    """
+
+    relation: str
+    parents: tuple[int, ...]
+    child: int
+    nats: float
+    method: str
+    parameters: dict[str, Any] = field(default_factory=dict)
+    base: int | None = None
+
+
+@dataclass(eq=False)
+class Family:
+    """`members` are positions in `stack`; `sample` has one row a member."""
+
+    stack: Stack
+    members: Sequence[int]
+    sample: Sample
+    distances: Distances
+
+    @property
+    def count(self) -> int:
+        """Number of members."""
+        return len(self.members)
+
+    def values(self, i: int, k: int) -> Floats:
+        """Slot k of member i, flat."""
+        return self.stack.values(self.members[i], k)
+
+    def present(self, i: int) -> NDArray[np.bool_]:
+        """Which slots member i has."""
+        return np.asarray(self.stack.present[:, self.members[i]])
+
+    def shared(self, i: int, j: int) -> list[int]:
+        """The slots that members i and j both have."""
+        return [int(k) for k in np.flatnonzero(self.present(i) & self.present(j))]
+
+    @cached_property
+    def heads(self) -> NDArray[np.bool_]:
+        """Which slots belong to the output layer."""
+        everything = {s for m in self.stack.models for s in m.signature.slots}
+        return np.array([is_head(s, everything) for s in self.stack.slots], bool)
+
+    @cached_property
+    def matrix_columns(self) -> NDArray[np.bool_]:
+        """Which columns of the sample belong to matrices."""
+        return np.array([s.is_matrix for s in self.stack.slots], bool)[self.sample.slot_of]
+
+    @cached_property
+    def dtypes(self) -> list[str]:
+        """The narrowest type that holds each member's values."""
+        return [kept_dtype(v, self._stored(i)) for i, v in enumerate(self.sample.values)]
+
+    @cached_property
+    def noise(self) -> NDArray[np.float64]:
+        """Variance of the rounding of each sampled value, shape of the sample."""
+        return np.stack([rounding_variance(v, d) for v, d in zip(self.sample.values, self.dtypes, strict=True)])
+
+    @cached_property
+    def equal(self) -> NDArray[np.float32]:
+        """Share of equal sampled values by slot and pair (K, n, n); NaN where a model lacks the slot."""
+        v = self.sample.values
+        out = np.empty((len(self.stack.slots), self.count, self.count), np.float32)
+        for k in range(len(self.stack.slots)):
+            part = v[:, self.sample.columns(k)]
+            for i in range(self.count):
+                out[k, i] = (part == part[i]).mean(1)
+            here = self.stack.present[k, np.asarray(self.members)]
+            out[k][~np.outer(here, here)] = np.nan
+        return out
+
+    @cached_property
+    def same_vectors(self) -> NDArray[np.bool_]:
+        """Pairs whose biases and gains are all equal, heads apart: nothing was trained in full between them."""
+        vectors = np.array([not s.is_matrix for s in self.stack.slots]) & ~self.heads
+        different = np.where(np.isnan(self.equal[vectors]), 1.0, self.equal[vectors]) < 1.0
+        return np.asarray(different.sum(0) == 0) if vectors.any() else np.ones((self.count,) * 2, bool)
+
+    def _stored(self, i: int) -> str:
+        here = [k for k in range(len(self.stack.slots)) if self.stack.present[k, self.members[i]]]
+        largest = max(here, key=lambda k: self.stack.slots[k].size)
+        return self.stack.dtype(self.members[i], largest)
+
+
+def check_finite(family: Family) -> None:
+    """Raise `NotFinite` for the first member whose norms are no numbers."""
+    norms = family.distances.norms
+    for row, i in enumerate(family.members):
+        bad = family.present(row) & ~np.isfinite(norms[:, row])
+        if bad.any():
+            raise NotFinite(family.stack.models[i], family.stack.slots[int(np.argmax(bad))].name)

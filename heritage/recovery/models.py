@@ -1,0 +1,65 @@
+"""The models of a folder, opened for recovery; what cannot be read is named."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from heritage.errors import BadInput, HeritageError, NotFound
+from heritage.recovery.architecture import Signature, signature
+from heritage.weights.checkpoint import Checkpoint
+
+
+@dataclass(frozen=True, eq=False)
+class Model:
+    """One model: its name and its open weights."""
+
+    name: str
+    weights: Checkpoint
+
+    @cached_property
+    def signature(self) -> Signature:
+        """Its slots and buffers."""
+        return signature({t.name: (t.shape, t.is_float) for t in self.weights.tensors.values()})
+
+
+@dataclass(frozen=True, slots=True)
+class Skipped:
+    """A file that was left out, and why."""
+
+    name: str
+    reason: str
+
+
+@contextmanager
+def open_folder(folder: Path, keep_going: bool = False) -> Iterator[tuple[list[Model], list[Skipped]]]:
+    """The models of `folder` (`*.safetensors`, name = file stem), open inside the `with` block; files left out.
+
+    Raises `NotFound` where the folder holds none. An unreadable file raises `BadInput` that names it, unless
+    `keep_going`: then it is left out.
+    """
+    if not folder.is_dir():
+        raise NotFound(f"{folder}: there is no such folder; give one that holds *.safetensors files")
+    paths = sorted(p for p in folder.iterdir() if p.suffix == ".safetensors")
+    if not paths:
+        raise NotFound(f"{folder}: holds no *.safetensors file; give a folder of models, one file each")
+    with ExitStack() as stack:
+        models, skipped = _open_all(paths, keep_going, stack)
+        if not models:
+            raise BadInput(f"{folder}: none of {len(paths)} files could be read; the first: {skipped[0].reason}")
+        yield models, skipped
+
+
+def _open_all(paths: Sequence[Path], keep_going: bool, stack: ExitStack) -> tuple[list[Model], list[Skipped]]:
+    models: list[Model] = []
+    skipped: list[Skipped] = []
+    for path in paths:
+        try:
+            weights = stack.enter_context(Checkpoint.open(path))
+            models.append(Model(path.stem, weights))
+        except HeritageError as error:
+            if not keep_going:
+                raise BadInput(f"{error} (use --keep-going to leave such files out)") from error
+            skipped.append(Skipped(path.stem, str(error)))
+    return models, skipped

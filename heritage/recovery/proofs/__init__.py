@@ -1,0 +1,1 @@
+"""Relations that leave an exact trace in the weights."""

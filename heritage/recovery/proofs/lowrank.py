@@ -1,0 +1,94 @@
+"""Merged adapters: the difference of two models has low rank, and what is left is the rounding of the child."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from heritage.recovery.family import Family
+from heritage.recovery.precision import rounding_variance
+
+_MOST_SLOTS = 8
+_SKETCH_FROM, _SKETCH = 256, 96
+_SLACK = 3.0
+
+Matrix = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class LowRank:
+    """`ranks` by slot name; `nats` is the log-likelihood ratio that the first model is the parent (0 if silent)."""
+
+    ranks: dict[str, int]
+    nats: float
+
+
+def low_rank(family: Family, p: int, c: int) -> LowRank | None:
+    """The ranks of c - p where every changed matrix outside the head has a low one and nothing else changed, else None.
+
+    A rank is low if at most half of what is possible, with the energy beyond it at the level of rounding.
+    """
+    if not family.same_vectors[p, c]:
+        return None
+    changed = _changed(family, p, c)
+    ranks, nats = {}, 0.0
+    for k in changed[:_MOST_SLOTS]:
+        rows = family.stack.slots[k].shape[0]
+        a, b = (family.values(i, k).reshape(rows, -1) for i in (p, c))
+        found = _rank(a, b, family.dtypes[p], family.dtypes[c])
+        if found is None:
+            return None
+        rank, residue = found
+        if rank:
+            ranks[family.stack.slots[k].name] = rank
+            nats += 0.0 if residue is None else _direction(residue, a, b, family.dtypes[p], family.dtypes[c])
+    return LowRank(ranks, nats) if ranks else None
+
+
+def _changed(family: Family, p: int, c: int) -> list[int]:
+    d2 = family.distances.squared[:, p, c]
+    size = family.distances.norms[:, p] + family.distances.norms[:, c]
+    matrix = np.array([s.is_matrix for s in family.stack.slots]) & ~family.heads
+    with np.errstate(invalid="ignore"):
+        moved = matrix & (family.equal[:, p, c] < 1.0) & (d2 > 0)
+    return [int(k) for k in np.argsort(-np.nan_to_num(d2 / np.maximum(size, 1e-30))) if moved[k]]
+
+
+def _rank(a: NDArray[np.float32], b: NDArray[np.float32], pa: str, pb: str) -> tuple[int, Matrix | None] | None:
+    """Rank of b - a and what it leaves over; (rank, None) for large matrices; None if the rank is not low."""
+    difference = b.astype(np.float64) - a
+    noise = float(np.mean((rounding_variance(a, pa) + rounding_variance(b, pb)) / 2))
+    low = min(difference.shape) // 2
+    if min(difference.shape) > _SKETCH_FROM:
+        return _sketched_rank(difference, noise)
+    u, s, vt = np.linalg.svd(difference, full_matrices=False)
+    beyond = np.append(np.cumsum(s[::-1] ** 2)[::-1], 0.0)
+    m, n = difference.shape
+    left = noise * (m - np.arange(len(beyond))) * (n - np.arange(len(beyond)))
+    rank = int(np.argmax(beyond <= _SLACK * left + 1e-30))
+    if rank > low or (rank == low and low < 4):
+        return None
+    residue = difference - (u[:, :rank] * s[:rank]) @ vt[:rank]
+    return rank, residue if beyond[rank] <= 1.5 * left[rank] else None
+
+
+def _sketched_rank(difference: Matrix, noise: float) -> tuple[int, None] | None:
+    m, n = difference.shape
+    probe = np.random.default_rng(0).normal(size=(n, _SKETCH))
+    s = np.linalg.svd(difference @ probe, compute_uv=False)
+    beyond = np.append(np.cumsum(s[::-1] ** 2)[::-1], 0.0)
+    left = noise * n * (m - np.arange(len(beyond))) * np.maximum(_SKETCH - np.arange(len(beyond)), 0)
+    rank = int(np.argmax(beyond <= _SLACK * left + 1e-30))
+    return (rank, None) if rank < _SKETCH - 16 else None
+
+
+def _direction(residue: Matrix, a: NDArray[np.float32], b: NDArray[np.float32], pa: str, pb: str) -> float:
+    """Log-likelihood ratio of 'b was rounded' over 'a was rounded', from entries whose exponents differ.
+
+    The product of the adapter's factors is itself rounded, to float32 at best, so no error is smaller than that.
+    """
+    va, vb = rounding_variance(a, pa), rounding_variance(b, pb)
+    told = va != vb
+    floor = float(np.mean((b.astype(np.float64) - a) ** 2)) * 2.0**-46
+    e, va, vb = residue[told] ** 2, va[told] + floor, vb[told] + floor
+    return float(0.5 * np.sum(np.clip(e / va + np.log(va) - e / vb - np.log(vb), -20.0, 20.0)))

@@ -1,0 +1,117 @@
+"""Quantisation: the child's matrices lie on a grid of few steps, each entry the parent's nearest grid point."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from heritage.recovery.family import Family, Proof
+from heritage.recovery.precision import ulp
+
+_NATS = 30.0
+_TOPS = (127.0, 7.0, 128.0, 8.0)
+_STEPS = (255.0, 15.0)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Grid:
+    """The grid of one slot: `step` (rows, 1) or (1, 1), found 'tensor', 'row' or 'column' wise."""
+
+    step: NDArray[np.float64]
+    axis: str
+
+
+def grids(family: Family) -> list[dict[int, Grid]]:
+    """For each member, the grids of its matrices by slot; {} for a model that was not quantised."""
+    slots = sorted(
+        (k for k, s in enumerate(family.stack.slots) if s.is_matrix), key=lambda k: -family.stack.slots[k].size
+    )
+    found: list[dict[int, Grid]] = []
+    for i in range(family.count):
+        here = [k for k in slots if family.stack.present[k, family.members[i]]]
+        grid_of = {}
+        for position, k in enumerate(here):
+            grid = find_grid(_matrix(family, i, k), family.dtypes[i])
+            if grid is not None:
+                grid_of[k] = grid
+            elif position >= 1 and not grid_of:
+                break  # neither of the two largest matrices lies on a grid
+        found.append(grid_of)
+    return found
+
+
+def _matrix(family: Family, i: int, k: int) -> NDArray[np.float32]:
+    return family.values(i, k).reshape(family.stack.slots[k].shape[0], -1)
+
+
+def find_grid(matrix: NDArray[np.float32], dtype: str) -> Grid | None:
+    """The grid on which all entries of `matrix` lie within the rounding of `dtype`, or None."""
+    if matrix.size < 64 or not matrix.any():
+        return None
+    for axis, view in (("tensor", matrix.reshape(1, -1)), ("row", matrix), ("column", matrix.T)):
+        if axis != "tensor" and view.shape[1] < 4:
+            continue
+        first = view[: max(4, 4096 // max(1, view.shape[1]))][:, :8192]
+        for step in _candidates(view):
+            if _lies_on(first, step[: len(first)], dtype) and _lies_on(view, step, dtype):
+                return Grid(step if axis != "column" else step.T, axis)
+    return None
+
+
+def _candidates(view: NDArray[np.float32]) -> list[NDArray[np.float64]]:
+    top = np.abs(view).max(1, keepdims=True).astype(np.float64)
+    spread = (view.max(1, keepdims=True).astype(np.float64) - view.min(1, keepdims=True)) / 1.0
+    return [top / t for t in _TOPS] + [spread / s for s in _STEPS]
+
+
+def _lies_on(view: NDArray[np.float32], step: NDArray[np.float64], dtype: str) -> bool:
+    """Whether entries are whole multiples of `step`, within rounding; only entries fine enough to tell are asked."""
+    safe = np.maximum(step, 1e-30)
+    # half a spacing for the entry, and as much for the step, which was read off a rounded entry
+    tolerance = 1.1 * ulp(view, dtype) + 1e-5 * safe + 2e-6 * np.abs(view)
+    telling = tolerance < 0.25 * safe
+    off = np.abs(view - np.round(view / safe) * safe)
+    count = int(telling.sum())
+    return count >= 48 and float((off <= tolerance)[telling].mean()) > 0.999 and count > 0.05 * view.size
+
+
+def quantisations(family: Family, grid_of: list[dict[int, Grid]]) -> list[Proof]:
+    """Members on a grid with the member they were rounded from: everything else equal, entries within half a step."""
+    found = []
+    for c, grid in enumerate(grid_of):
+        if not grid:
+            continue
+        energy = sum(float((g.step**2).mean()) / 12 * family.stack.slots[k].size for k, g in grid.items())
+        d2 = np.nansum(family.distances.squared[list(grid)], axis=0)[c]
+        most = 1.6 * energy + _noise(family, c)
+        near = [int(p) for p in np.argsort(d2, kind="stable") if p != c and 0.5 * energy < d2[p] < most]
+        for p in near[:4]:
+            if not _on_same_grid(grid_of[p], grid) and _within_half_a_step(family, p, c, grid):
+                found.append(Proof("quantize", (p,), c, _NATS, "grid", {"axis": next(iter(grid.values())).axis}))
+                break
+    return found
+
+
+def _on_same_grid(parent: dict[int, Grid], child: dict[int, Grid]) -> bool:
+    """Whether a candidate lies on the child's own grid in some slot: then it is a sibling, or the child itself."""
+    steps = [(parent[k].step, g.step) for k, g in child.items() if k in parent]
+    return any(a.shape == b.shape and np.allclose(a, b, rtol=1e-3) for a, b in steps)
+
+
+def _noise(family: Family, c: int) -> float:
+    scale = sum(s.size for s in family.stack.slots) / max(1, family.sample.values.shape[1])
+    return float(4.0 * np.nansum(family.noise[c]) * scale)
+
+
+def _within_half_a_step(family: Family, p: int, c: int, grid: dict[int, Grid]) -> bool:
+    for k in family.shared(p, c):
+        a, b = family.values(p, k), family.values(c, k)
+        off = np.abs(a.astype(np.float64) - b)
+        slack = 1.01 * (ulp(a, family.dtypes[p]) + ulp(b, family.dtypes[c]))
+        half = np.zeros(1)
+        if k in grid:
+            shape = family.stack.slots[k].shape
+            half = np.broadcast_to(0.502 * grid[k].step, (shape[0], a.size // shape[0])).reshape(-1)
+        if float((off <= half + slack).mean()) < 0.999:
+            return False
+    return True

@@ -1,0 +1,97 @@
+"""TIES merges (arXiv 2306.01708): every entry is the base's, or moved by the mean of some parents' task vectors."""
+
+from collections.abc import Sequence
+from itertools import combinations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from heritage.recovery.family import Family, Proof
+from heritage.recovery.precision import ulp
+from heritage.recovery.proofs.linear import Cloud
+
+_NATS = 30.0
+_POOL = 9
+_SLACK = 4.0
+_CLEAR = {2: 150.0, 3: 600.0}  # energy of the step over that of rounding: more targets fit more by chance
+_LEAST_USE = 0.03
+_LEAST_SHARED = 0.02
+_SCREEN, _COLUMNS = 512, 4096
+
+Matrix = NDArray[np.float64]
+
+
+def ties_merges(family: Family, cloud: Cloud, open_members: Sequence[int]) -> list[Proof]:
+    """Of `open_members`, those whose entries all agree with a TIES merge of two or three others over a base."""
+    found = []
+    for m in open_members:
+        shared = shared_entries(family, cloud, m)
+        if (shared > _LEAST_SHARED).sum() >= 3:  # a base and two parents
+            found.append(_explain(cloud, m, shared))
+    return [proof for proof in found if proof is not None]
+
+
+def shared_entries(family: Family, cloud: Cloud, m: int) -> Matrix:
+    """Share of entries of m that others have too, (n,), above what a smooth density of differences would give.
+
+    Zeros do not count, nor do tensors that are equal as a whole: those are frozen, not merged.
+    """
+    columns = np.linspace(0, cloud.raw.shape[1] - 1, min(_COLUMNS, cloud.raw.shape[1])).astype(np.int64)
+    raw, slot_of = cloud.raw[:, columns], cloud.slot_of[columns]
+    width = ulp(raw[m], family.dtypes[m]) * (4.0 if family.dtypes[m] in ("F32", "F64") else 1.0)
+    off = np.abs(raw - raw[m]) / width
+    moved = (family.equal[slot_of, m, :].T < 1.0) & (raw[m] != 0)
+    spike = (off < 0.5).astype(np.float64) - 0.6 * ((off >= 0.5) & (off < 1.5))
+    share = np.where(moved, spike, 0.0).sum(1) / np.maximum(moved.sum(1), 1)
+    share[m] = 0.0
+    return np.asarray(share)
+
+
+def _explain(cloud: Cloud, m: int, shared: Matrix) -> Proof | None:
+    pool = np.argsort(-shared, kind="stable")[:_POOL].tolist()
+    pool = [i for i in pool if shared[i] > 0.3 * _LEAST_SHARED]
+    some = np.linspace(0, cloud.raw.shape[1] - 1, min(_SCREEN, cloud.raw.shape[1])).astype(np.int64)
+    for count in (2, 3):
+        tries = [(b, p) for b in pool for p in combinations([i for i in pool if i != b], count)]
+        tries = [t for t in tries if _is_clear(cloud, m, *t)]
+        tries.sort(key=lambda t: _misfit(cloud, m, t[0], t[1], some))
+        for base, parents in tries[:5]:
+            if _misfit(cloud, m, base, parents) < _SLACK and _all_used(cloud, m, base, parents):
+                return Proof("merge", tuple(parents), m, _NATS, "ties", base=base)
+    return None
+
+
+def _targets(raw: Matrix, base: int, parents: tuple[int, ...]) -> Matrix:
+    """All values that an entry may take, (2^parents, s): the base, and the base plus the mean of some task vectors."""
+    vectors = raw[list(parents)] - raw[base]
+    rows = [np.zeros(raw.shape[1])]
+    for size in range(1, len(parents) + 1):
+        rows += [vectors[list(chosen)].mean(0) for chosen in combinations(range(len(parents)), size)]
+    return np.asarray(raw[base] + np.stack(rows))
+
+
+def _misfit(
+    cloud: Cloud, m: int, base: int, parents: tuple[int, ...], columns: NDArray[np.int64] | slice = slice(None)
+) -> float:
+    """Energy of the distance to the nearest target, in units of rounding."""
+    raw = cloud.raw[:, columns]
+    off = np.abs(_targets(raw, base, parents) - raw[m]).min(0)
+    noise = cloud.noise[m] + cloud.noise[base] + cloud.noise[list(parents)].mean()
+    return float(np.sum(off**2) / noise * cloud.raw.shape[1] / raw.shape[1])
+
+
+def _is_clear(cloud: Cloud, m: int, base: int, parents: tuple[int, ...]) -> bool:
+    noise = cloud.noise[m] + cloud.noise[base] + cloud.noise[list(parents)].max()
+    return all(np.sum((cloud.raw[x] - cloud.raw[m]) ** 2) > _CLEAR[len(parents)] * noise for x in (base, *parents))
+
+
+def _all_used(cloud: Cloud, m: int, base: int, parents: tuple[int, ...]) -> bool:
+    """Whether leaving out any parent leaves a share of entries unexplained."""
+    whole = np.abs(_targets(cloud.raw, base, parents) - cloud.raw[m]).min(0)
+    step = np.abs(cloud.raw[m] - cloud.raw[base])
+    for gone in parents:
+        rest = tuple(p for p in parents if p != gone)
+        off = np.abs(_targets(cloud.raw, base, rest) - cloud.raw[m]).min(0)
+        if float((off > 3 * whole + 0.1 * step).mean()) < _LEAST_USE:
+            return False
+    return True

@@ -1,0 +1,113 @@
+"""Models of one architecture side by side, slot by slot: read once and kept where they are small, else streamed."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from heritage.recovery.architecture import Slot
+from heritage.recovery.models import Model
+from heritage.weights.dtypes import BITS, decode
+
+KEEP_BYTES = 192 * 2**20
+TILE_BYTES = 48 * 2**20
+
+Floats = NDArray[np.float32]
+
+
+@dataclass(eq=False)
+class Stack:
+    """`models` of one architecture; `slots` are those that at least two of them have, in a fixed order.
+
+    `present[k, i]` tells whether model i has slot k. Values come as float32, exactly (float64 is rounded).
+    """
+
+    models: Sequence[Model]
+    slots: tuple[Slot, ...]
+    present: NDArray[np.bool_]
+    _kept: dict[int, Floats] = field(default_factory=dict)
+
+    @property
+    def size_bytes(self) -> int:
+        """Bytes of all slots of all models as float32."""
+        return sum(4 * s.size * int(here.sum()) for s, here in zip(self.slots, self.present, strict=True))
+
+    def tiles(self, k: int, members: Sequence[int]) -> Iterator[tuple[int, Floats]]:
+        """Pieces of slot k: first element, and values (members, width). All `members` must have the slot.
+
+        A piece is valid until the next one is asked for.
+        """
+        if self._keep():
+            rows = np.cumsum(self.present[k]) - 1
+            yield 0, self._whole(k)[rows[np.asarray(members)]]
+            return
+        size = self.slots[k].size
+        width = max(1, min(size, TILE_BYTES // (4 * len(members))))
+        buffer = np.empty((len(members), width), np.float32)
+        for start in range(0, size, width):
+            part = buffer[:, : min(width, size - start)]
+            for row, i in enumerate(members):
+                self._read(i, k, start, part[row])
+            yield start, part
+
+    def picked(self, k: int, members: Sequence[int], places: NDArray[np.int64]) -> Floats:
+        """The values of slot k at ascending `places`, of shape (members, places); reads only the runs they lie in."""
+        if self._keep():
+            rows = np.cumsum(self.present[k]) - 1
+            return np.asarray(self._whole(k)[np.ix_(rows[np.asarray(members)], places)])
+        out = np.empty((len(members), len(places)), np.float32)
+        cuts = np.flatnonzero(np.diff(places) != 1) + 1
+        for run in np.split(np.arange(len(places)), cuts):
+            for row, i in enumerate(members):
+                self._read(i, k, int(places[run[0]]), out[row, run[0] : run[-1] + 1])
+        return out
+
+    def values(self, i: int, k: int) -> Floats:
+        """Slot k of model i, flat."""
+        if self._keep():
+            return np.asarray(self._whole(k)[int(np.cumsum(self.present[k])[i]) - 1])
+        out = np.empty(self.slots[k].size, np.float32)
+        self._read(i, k, 0, out)
+        return out
+
+    def dtype(self, i: int, k: int) -> str:
+        """The stored type of slot k in model i ('F32', 'BF16', ...)."""
+        return self.models[i].weights.tensors[self.slots[k].name].dtype
+
+    def _keep(self) -> bool:
+        return self.size_bytes <= KEEP_BYTES
+
+    def _whole(self, k: int) -> Floats:
+        if k not in self._kept:
+            here = np.flatnonzero(self.present[k])
+            values = np.empty((len(here), self.slots[k].size), np.float32)
+            for row, i in enumerate(here):
+                self._read(int(i), k, 0, values[row])
+            self._kept[k] = values
+        return self._kept[k]
+
+    def _read(self, i: int, k: int, start: int, out: Floats) -> None:
+        weights, name = self.models[i].weights, self.slots[k].name
+        dtype = weights.tensors[name].dtype
+        if dtype == "F32":
+            weights.read_into(name, 4 * start, out)
+            return
+        if BITS[dtype] < 8:
+            out[:] = weights.read_f32(name).reshape(-1)[start : start + len(out)]
+            return
+        raw = np.empty(len(out) * BITS[dtype] // 8, np.uint8)
+        weights.read_into(name, start * BITS[dtype] // 8, raw)
+        with np.errstate(over="ignore"):
+            out[:] = decode(raw, dtype)
+
+
+def stack_of(models: Sequence[Model]) -> Stack:
+    """The stack of `models`, which must be of one architecture."""
+    counts: dict[Slot, int] = {}
+    for m in models:
+        for s in m.signature.slots:
+            counts[s] = counts.get(s, 0) + 1
+    shared = sorted((s for s, n in counts.items() if n > 1 or len(models) == 1), key=lambda s: (s.name, s.shape))
+    present = np.array([[s in m.signature.slots for m in models] for s in shared], bool).reshape(-1, len(models))
+    return Stack(models, tuple(shared), present)

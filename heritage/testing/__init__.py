@@ -1,0 +1,1 @@
+"""Forests of small trained networks with known history, for tests and measurements."""
