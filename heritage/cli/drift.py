@@ -223,6 +223,8 @@ def _print(verdict: "Verdict") -> None:
         console.print(Text(f"quality: column '{printable(name)}': {', '.join(found)}"))
     for name, rows in verdict.quality.get("unknown_columns", {}).items():
         console.print(Text(f"quality: unknown column '{printable(name)}' in {rows} rows"))
+    if "lost_rows" in verdict.quality:
+        console.print(Text(f"quality: {verdict.quality['lost_rows']} rows were dropped before they were counted"))
     if "repeated_rows" in verdict.quality:
         console.print(Text("quality: most rows are repeated; repeated rows are no evidence"))
     if verdict.performance is not None and verdict.performance.current is not None:

@@ -45,14 +45,15 @@ def schema_breaks(profile: DriftProfile, window: Window, rules: Rules) -> dict[s
 
 
 def findings(profile: DriftProfile, window: Window, rules: Rules, share: float) -> dict[str, Any]:
-    """All findings as JSON values: `columns` {name: {finding: figures}}, `unknown_columns`, `repeated_rows`.
+    """All findings as JSON values; parts without a finding are left out.
 
-    Parts without a finding are left out.
+    `columns` {name: {finding: figures}}, `unknown_columns` {name: rows}, `repeated_rows`, `lost_rows`.
     """
     columns = {c.name: found for c in profile.columns if (found := _of_column(profile, window, c, rules, share))}
     repeated = {} if share == 1.0 else {"rows": window.rows, "distinct": window.distinct_rows}
     parts = {"columns": columns, "unknown_columns": dict(window.unknown), "repeated_rows": repeated}
-    return {name: part for name, part in parts.items() if part}
+    lost = {"lost_rows": window.lost} if window.lost else {}
+    return {name: part for name, part in parts.items() if part} | lost
 
 
 def _of_column(

@@ -34,7 +34,8 @@ class Window:
 
     `counters`: cells, faults and absent rows of every column in the profile's order. `registers`: how many rows
     differ. `instants` (columns, 2): largest negated and largest plain second of datetime columns. `unknown`: rows that
-    came with a column the profile does not know, for the alphabetically first 32 such names.
+    came with a column the profile does not know, for the alphabetically first 32 such names. `lost`: rows that
+    producers had to drop before counting them.
     """
 
     profile: DriftProfile
@@ -43,6 +44,7 @@ class Window:
     registers: NDArray[np.uint8]
     instants: NDArray[np.int64]
     unknown: dict[str, int]
+    lost: int = 0
     _layout: dict[str, tuple[int, int]] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -84,6 +86,7 @@ class Window:
             np.maximum(self.registers, other.registers),
             np.maximum(self.instants, other.instants),
             _first_names({n: self.unknown.get(n, 0) + other.unknown.get(n, 0) for n in self.unknown | other.unknown}),
+            self.lost + other.lost,
         )
 
     __add__ = merge
@@ -111,7 +114,7 @@ class Window:
 
     def to_bytes(self) -> bytes:
         """The window as an npz file; equal windows give equal bytes."""
-        header = {"profile": self.profile.signature, "rows": self.rows, "unknown": self.unknown}
+        header = {"profile": self.profile.signature, "rows": self.rows, "unknown": self.unknown, "lost": self.lost}
         arrays: npz.Arrays = {"counters": self.counters, "registers": self.registers, "instants": self.instants}
         return npz.pack(FORMAT, VERSION, header, arrays)
 
@@ -133,10 +136,12 @@ class Window:
             found = arrays.get(name)
             if found is None or found.shape != expected.shape or found.dtype != expected.dtype:
                 raise BadInput(f"{where}: {name} do not fit the profile; the file is damaged, count the window again")
-        rows, unknown = header.get("rows"), header.get("unknown")
-        if not isinstance(rows, int) or rows < 0 or not isinstance(unknown, dict) or (arrays["counters"] < 0).any():
+        unknown = header.get("unknown")
+        numbers = [header.get("rows"), header.get("lost"), *(unknown.values() if isinstance(unknown, dict) else [None])]
+        if not all(isinstance(n, int) and n >= 0 for n in numbers) or (arrays["counters"] < 0).any():
             raise BadInput(f"{where}: a number of rows is negative or missing; the file is damaged")
-        return cls(profile, rows, arrays["counters"], arrays["registers"], arrays["instants"], unknown)
+        state = (header["rows"], arrays["counters"], arrays["registers"], arrays["instants"], header["unknown"])
+        return cls(profile, *state, lost=header["lost"])
 
     def _add(self, series: Mapping[str, "pd.Series[Any]"], rows: int) -> None:
         codes, start = [], 0

@@ -87,6 +87,8 @@ def _findings(verdict: Verdict) -> list[str]:
             found.append(f"{name}: {_in_words(kind, figures)}")
     for name, rows in verdict.quality.get("unknown_columns", {}).items():
         found.append(f"{name}: not a column of the reference, in {rows} rows")
+    if lost := verdict.quality.get("lost_rows"):
+        found.append(f"{lost} rows were dropped before they were counted")
     if repeated := verdict.quality.get("repeated_rows"):
         found.append(
             f"only about {repeated['distinct']} of {repeated['rows']} rows differ; repeated rows are no evidence"
