@@ -5,6 +5,7 @@ the width; a distilled child may be anything. What differs all the same is found
 is to explain away. A finding is a candidate for an auditor's question, not a proof: model cards and leaderboards err.
 """
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import IntEnum
@@ -21,7 +22,8 @@ COLUMNS = ["parent_id", "child_id", "relation", "score", "severity", "check", "p
            "explanation"]  # fmt: skip
 _SIZE_TOLERANCE = 0.05  # relative difference of parameter counts that tied embeddings and rounding explain
 _VOCAB_TOLERANCE = 0.02  # added tokens and padding to a multiple
-_PACKED = (2.0, 4.0, 8.0)  # ratios that appear when packed weights are counted as parameters
+# how a model says that its weights are packed, so that a count of stored numbers is no count of parameters
+_PACKED = re.compile(r"(?:^|[^a-z])(?:gptq|awq|gguf|bnb|[2-8]-?bit|int[248]|w[48]a16|nf4|fp4|exl2|hqq)(?:$|[^a-z])")
 
 
 class Severity(IntEnum):
@@ -93,15 +95,19 @@ def _parameters(parent: Mapping[str, object], child: Mapping[str, object], relat
     told = f"{times:.2f} times {'fewer' if b < a else 'more'} parameters"
     if relation == "merge":
         return Finding("parameters", Severity.NOTE, f"{a:g} G", f"{b:g} G", f"{told}; a merge may stack layers")
-    packed = b < a and any(abs(times - p) / p < 0.15 for p in _PACKED)
-    if packed or relation == "quantize":
-        why = f"{told}: as when packed low-bit weights are counted as parameters"
+    if relation == "quantize" or (b < a and _packed(child)):
+        why = f"{told}: packed low-bit weights are counted as fewer parameters"
         return Finding("parameters", Severity.NOTE, f"{a:g} G", f"{b:g} G", why)
     if b > a and abs(times - 2.0) < 0.02:
         why = f"{told}: as when base and adapter were counted together"
         return Finding("parameters", Severity.SUSPICIOUS, f"{a:g} G", f"{b:g} G", why)
     severity = Severity.CONTRADICTION if times > 1.5 else Severity.SUSPICIOUS
     return Finding("parameters", severity, f"{a:g} G", f"{b:g} G", f"{told}; a {relation} child keeps its size")
+
+
+def _packed(model: Mapping[str, object]) -> bool:
+    told = " ".join(str(model[c]).lower() for c in ("modelId", "config_quantization_method", "config_torch_dtype"))
+    return model["uses_quantization"] == 1.0 or _PACKED.search(told) is not None
 
 
 def _vocabulary(parent: Mapping[str, object], child: Mapping[str, object], relation: str) -> Finding | None:
@@ -134,7 +140,8 @@ def _time(parent: Mapping[str, object], child: Mapping[str, object], _: str) -> 
 
 _CHECKS: tuple[_Check, ...] = (_class, *(_shape(c) for c in _SHAPE), _parameters, _vocabulary, _tokeniser, _time)
 _READ = ("config_architecture", "config_model_type", *_SHAPE, "config_approx_params_billions", "config_vocab_size",
-         "config_tokenizer_class")  # fmt: skip
+         "config_tokenizer_class", "modelId",
+         "config_quantization_method", "config_torch_dtype", "uses_quantization")  # fmt: skip
 
 
 def _differ(a: object, b: object, tolerance: float) -> bool:

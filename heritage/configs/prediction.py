@@ -44,18 +44,21 @@ def predict(table: ConfigTable, scores: pd.Series) -> Prediction:
     from sklearn.inspection import permutation_importance
     from sklearn.linear_model import LinearRegression
     from sklearn.model_selection import train_test_split
+    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
     known = scores.notna().to_numpy()
     x, y = _design(table.take(known)), scores[known].to_numpy(dtype=np.float64)
     train, test = train_test_split(np.arange(len(y)), test_size=0.2, random_state=_SPLIT_SEED)
-    forest = RandomForestRegressor(100, max_depth=10, random_state=_SPLIT_SEED)
-    boosting = HistGradientBoostingRegressor(max_iter=100, max_depth=5, random_state=_SPLIT_SEED)
-    rows = [_judged("random forest", forest, x, y, train, test), _judged("boosting", boosting, x, y, train, test)]
-    full = x.loc[:, x.notna().mean() > 0.8].dropna()
-    if len(full) >= 30 and full.shape[1]:
-        parts = (np.flatnonzero(np.isin(full.index, part)) for part in (train, test))
-        rows.append(_judged("linear (complete rows)", LinearRegression(), full, y[full.index], *parts))
-    permuted = permutation_importance(forest, x.iloc[test], y[test], n_repeats=5, random_state=_SPLIT_SEED)
+    # one thread: tables of this size gain nothing from more, and a busy machine loses much to their waiting
+    with threadpool_limits(1):
+        forest = RandomForestRegressor(100, max_depth=10, random_state=_SPLIT_SEED)
+        boosting = HistGradientBoostingRegressor(max_iter=100, max_depth=5, random_state=_SPLIT_SEED)
+        rows = [_judged("random forest", forest, x, y, train, test), _judged("boosting", boosting, x, y, train, test)]
+        full = x.loc[:, x.notna().mean() > 0.8].dropna()
+        if len(full) >= 30 and full.shape[1]:
+            parts = (np.flatnonzero(np.isin(full.index, part)) for part in (train, test))
+            rows.append(_judged("linear (complete rows)", LinearRegression(), full, y[full.index], *parts))
+        permuted = permutation_importance(forest, x.iloc[test], y[test], n_repeats=5, random_state=_SPLIT_SEED)
     importance = pd.DataFrame({"feature": x.columns, "importance": permuted.importances_mean,
                                "std": permuted.importances_std})  # fmt: skip
     quality = pd.DataFrame(rows, columns=["model", "n", "r2", "rmse", "cv_r2"])
@@ -111,6 +114,7 @@ def agreement(table: ConfigTable, scores: pd.Series, rule: Gower | None = None) 
     from scipy.spatial.distance import squareform
     from sklearn.manifold import TSNE
     from sklearn.metrics import adjusted_rand_score, normalized_mutual_info_score
+    from threadpoolctl import threadpool_limits
 
     known = np.flatnonzero(scores.notna().to_numpy())
     chosen = np.sort(np.random.default_rng(_SPLIT_SEED).choice(known, min(_MOST, len(known)), replace=False))
@@ -121,8 +125,14 @@ def agreement(table: ConfigTable, scores: pd.Series, rule: Gower | None = None) 
     cluster = fcluster(linkage(squareform(distances), "average"), groups, "maxclust").astype(np.int64)
     score = scores.to_numpy(dtype=np.float64)[chosen]
     bins = pd.qcut(pd.Series(score), groups, labels=False, duplicates="drop").to_numpy()
-    place = TSNE(metric="precomputed", init="random", perplexity=min(30, len(chosen) - 1), random_state=_SPLIT_SEED,
-                 max_iter=500).fit_transform(distances)  # fmt: skip
+    with threadpool_limits(1):  # as above
+        place = TSNE(
+            metric="precomputed",
+            init="random",
+            perplexity=min(30, len(chosen) - 1),
+            random_state=_SPLIT_SEED,
+            max_iter=500,
+        ).fit_transform(distances)
     summary = {"models": len(chosen), "clusters": len(np.unique(cluster)), "ari": adjusted_rand_score(cluster, bins),
                "nmi": normalized_mutual_info_score(cluster, bins)}  # fmt: skip
     return Agreement(np.asarray(place, dtype=np.float64), cluster, score, summary)
