@@ -138,6 +138,19 @@ def test_a_process_that_takes_over_with_other_metadata_writes_its_own_run(
     registry.fetch_weights(version, tmp_path / "cache")
 
 
+def test_a_version_that_a_dead_process_created_is_kept_whatever_the_next_one_would_write(
+    registry: Registry, later: Registry, name: str, weights: Weights, children: Children
+) -> None:
+    path = weights()
+    children([{"do": "register", "name": name, "weights": str(path), "kill_at": "version_created"}])
+    (made,) = registry.versions(name)
+
+    done = later.register(name, path, extras={"heritage/profile.npz": b"more"})
+
+    assert done.version == made
+    assert list(registry.versions(name)) == [made]
+
+
 def test_a_failure_frees_the_claim_at_once(
     registry: Registry, name: str, weights: Weights, monkeypatch: pytest.MonkeyPatch
 ) -> None:
