@@ -119,14 +119,18 @@ class Judge:
         self.runner, self.budget = runner, budget
         self.x, self.y = runner.inputs(rows.x), torch.from_numpy(labels_of(rows)).to(runner.device)
 
-    def nll(self, state: State) -> float:
-        """Mean of -log p(label) in nats."""
+    def losses(self, state: State) -> NDArray[np.float64]:
+        """-log p(label) in nats of each row (n,); infinite where the network gives NaN."""
         self.budget.used += 1
         logits = self.runner.logits(state, self.x)
         if self.y.numel() and int(self.y.max()) >= logits.shape[1]:
             raise BadInput(f"label {int(self.y.max())} does not fit a network of {logits.shape[1]} classes")
-        value = float(functional.cross_entropy(logits.double(), self.y))
-        return value if np.isfinite(value) else float("inf")
+        each = functional.cross_entropy(logits.double(), self.y, reduction="none").cpu().numpy()
+        return np.where(np.isfinite(each), each, np.inf)
+
+    def nll(self, state: State) -> float:
+        """Mean of -log p(label) in nats."""
+        return float(self.losses(state).mean())
 
     def accuracy(self, state: State) -> float:
         """Share of rows whose most likely class is the label; not counted."""

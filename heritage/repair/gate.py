@@ -5,7 +5,7 @@ within a margin. Among the candidates: the simplest rung that is not significant
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import NamedTuple
 
@@ -47,7 +47,7 @@ class GateOptions:
     """
 
     alpha: float = 0.05
-    simpler_alpha: float = 0.05
+    simpler_alpha: float = 0.2
     margin: float = 0.02
     relevant_gain: float = 0.02
     max_norm_ratio: float = 1.0
@@ -115,7 +115,7 @@ def decide(
     fixed, broken = _discordant(current)
     p = mcnemar(fixed, broken)
     n = len(labels)
-    detectable = detectable_gain(n, fixed + broken, options.alpha)
+    detectable = detectable_gain(n, 2 * min(fixed, broken), options.alpha)
     reasons = [_evidence(fixed, broken, n, p, detectable)]
     verdict = _on_current(fixed, broken, n, p, options, reasons)
     original_gain = None
@@ -146,6 +146,38 @@ def simplest(
         if p_values[name] > options.simpler_alpha:
             return name, p_values
     return chosen_name, p_values
+
+
+def choose_candidate(
+    deployed: Labels,
+    candidates: Mapping[str, NDArray[np.float64]],
+    labels: Labels,
+    original: Mapping[str, Trial] | None = None,
+    norm_ratios: Mapping[str, float] | None = None,
+    options: GateOptions | None = None,
+) -> tuple[str, GateDecision]:
+    """The simplest candidate that is not worse than the chosen one and passes the gate, with the decision on it.
+
+    `candidates`: probabilities (n, classes) by name, simplest first, the chosen one last. Where none passes, the
+    decision on the chosen one. The deployed model itself (rung 'none') is never a repair.
+    """
+    options = options or GateOptions()
+    waiting = [(name, p.argmax(axis=1).astype(np.int64)) for name, p in candidates.items()]
+    if len(waiting) > 1:
+        waiting = [pair for pair in waiting if pair[0] != "none"]
+    while True:
+        name, p_values = simplest(waiting, labels, options)
+        decision = decide(
+            deployed,
+            dict(waiting)[name],
+            labels,
+            None if original is None else original[name],
+            0.0 if norm_ratios is None else norm_ratios[name],
+            options,
+        )
+        if decision.accepted or name == waiting[-1][0]:
+            return name, replace(decision, ships=name, comparisons=p_values)
+        waiting = [pair for pair in waiting if pair[0] != name]
 
 
 def _checked(trial: Trial, where: str) -> Trial:
@@ -180,7 +212,7 @@ def _on_current(fixed: int, broken: int, n: int, p: float, options: GateOptions,
     if gain < options.relevant_gain:
         reasons.append(f"the gain is under {100 * options.relevant_gain:.1f} points: run it beside the deployed model")
         return Verdict.SHADOW
-    more = rows_needed(gain, n, fixed + broken, options.alpha) - n
+    more = rows_needed(gain, n, 2 * min(fixed, broken), options.alpha) - n
     reasons.append(f"about {max(more, 1)} more labelled rows would show a gain of this size")
     return Verdict.ASK_LABELS
 

@@ -10,17 +10,21 @@ LADDER = (Rung.NONE, Rung.ROLLBACK, Rung.ONE, Rung.HULL, Rung.FINETUNE_20, Rung.
 
 @dataclass(frozen=True, slots=True)
 class SearchOptions:
-    """`tune_share` of the labelled rows tunes, the rest chooses the rung; `budget` counts forward passes over them.
+    """`tune_share` of the labelled rows tunes, the rest chooses the rung, over `splits` ways to cut them.
 
-    `trim` < 1 keeps that share of a repair vector's entries (TIES). `device` is 'auto', 'cpu' or a torch device;
-    `threads` is fixed because it decides the last bits of sums.
+    A simpler rung is preferred within `tolerance` standard errors of the best. `budget` counts forward passes over the
+    rows; `rates` are learning rates, the first for the 20 steps, each tried for the 60 steps. `trim` < 1 keeps that
+    share of a repair vector's entries (TIES). `device` is 'auto', 'cpu' or a torch device; `threads` is fixed because
+    it decides the last bits of sums.
     """
 
     rungs: tuple[Rung, ...] = LADDER
     seed: int = 0
     tune_share: float = 0.7
-    budget: int = 2000
-    rate: float = 1e-3
+    splits: int = 4
+    tolerance: float = 0.5
+    budget: int = 4000
+    rates: tuple[float, ...] = (1e-3, 3e-3)
     trim: float = 1.0
     device: str = "auto"
     threads: int = 1
@@ -28,8 +32,11 @@ class SearchOptions:
     def __post_init__(self) -> None:
         if not 0.0 < self.tune_share < 1.0:
             raise BadInput(f"tune_share is {self.tune_share}; it must lie between 0 and 1")
-        if self.budget < 1 or self.threads < 1:
-            raise BadInput(f"budget is {self.budget}, threads {self.threads}; both must be at least 1")
+        if min(self.budget, self.threads, self.splits) < 1 or not self.rates:
+            raise BadInput(
+                f"budget is {self.budget}, threads {self.threads}, splits {self.splits}, rates {self.rates}; "
+                "each must be at least 1, with at least one rate"
+            )
         if not 0.0 < self.trim <= 1.0:
             raise BadInput(f"trim is {self.trim}; the share of entries to keep must lie in (0, 1]")
 

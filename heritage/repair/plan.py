@@ -25,8 +25,8 @@ class Rung(StrEnum):
     ONE = "one"  # one donor, one factor
     HULL = "hull"  # convex mix of all donors
     LAYERS = "layers"  # one donor, one factor a layer; only on request
-    FINETUNE_20 = "finetune-20"  # hull and 20 steps on labelled rows
-    FINETUNE_60 = "finetune-60"  # hull and 60 steps on labelled rows
+    FINETUNE_20 = "finetune-20"  # the best mix, and some way along 20 steps on labelled rows
+    FINETUNE_60 = "finetune-60"  # the best mix, and some way along 60 steps on labelled rows
 
 
 class Statistics(StrEnum):
@@ -42,7 +42,8 @@ class Recipe:
     """How a state is made from the drifted model and its donors.
 
     `coefficients`: donor name -> share; `layers`: module -> share of the one donor (rung `layers`); `trim`: share of
-    the repair vector's entries that is kept (1: all); `steps` of fine-tuning with learning rate `rate`.
+    the repair vector's entries that is kept (1: all); `steps` of fine-tuning with learning rate `rate`, of which the
+    result goes the share `share` of the way.
     """
 
     rung: Rung
@@ -50,11 +51,12 @@ class Recipe:
     statistics: Statistics = Statistics.KEPT
     steps: int = 0
     rate: float = 0.0
+    share: float = 1.0
     layers: Mapping[str, float] = field(default_factory=dict)
     trim: float = 1.0
 
     def __post_init__(self) -> None:
-        numbers = [*self.coefficients.values(), *self.layers.values(), self.rate, self.trim]
+        numbers = [*self.coefficients.values(), *self.layers.values(), self.rate, self.share, self.trim]
         if not all(math.isfinite(v) for v in numbers):
             raise BadInput(f"repair plan: coefficients {dict(self.coefficients)} hold a number that is not finite")
 

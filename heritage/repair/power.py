@@ -16,28 +16,35 @@ def mcnemar(fixed: int, broken: int) -> float:
     return float(binom.sf(fixed - 1, fixed + broken, 0.5)) if fixed + broken else 1.0
 
 
-def detectable_gain(rows: int, discordant: int, alpha: float) -> float:
+def detectable_gain(rows: int, churn: int, alpha: float) -> float:
     """The smallest gain in accuracy that the test shows with power .8 at level `alpha` on `rows` rows.
 
-    The share of rows on which the two differ is taken from the data, (discordant + 1) / (rows + 2). 1.0 where even a
-    candidate that only fixes could not pass.
+    `churn`: rows on which the two differ without any gain, as many fixed as broken; twice the smaller of the two
+    counts estimates it. 1.0 where even a candidate that only fixes could not pass.
     """
-    share = (discordant + 1) / (rows + 2)
-    pairs = max(1, round(rows * share))
-    least = int(binom.isf(alpha, pairs, 0.5)) + 1  # fixed rows needed: P[Bin >= least] <= alpha
-    if least > pairs:
+    share = (churn + 1) / (rows + 2)
+    low, high = 0.0, 1.0
+    if not _shows(high, rows, share, alpha):
         return 1.0
-    low, high = 0.5, 1.0
     for _ in range(40):
         middle = (low + high) / 2
-        low, high = (low, middle) if binom.sf(least - 1, pairs, middle) >= _POWER else (middle, high)
-    return float(share * (2 * high - 1))
+        low, high = (low, middle) if _shows(middle, rows, share, alpha) else (middle, high)
+    return high
 
 
-def rows_needed(gain: float, rows: int, discordant: int, alpha: float, most: int = 1_000_000) -> int:
+def _shows(gain: float, rows: int, churn_share: float, alpha: float) -> bool:
+    """Whether a true `gain` on top of the churn passes with power .8."""
+    share = min(1.0, churn_share + gain)
+    pairs = max(1, round(rows * share))
+    least = int(binom.isf(alpha, pairs, 0.5)) + 1  # fixed rows needed: P[Bin >= least] <= alpha
+    fixed = min(1.0, (churn_share / 2 + gain) / (churn_share + gain))
+    return least <= pairs and bool(binom.sf(least - 1, pairs, fixed) >= _POWER)
+
+
+def rows_needed(gain: float, rows: int, churn: int, alpha: float, most: int = 1_000_000) -> int:
     """Rows on which a true `gain` (> 0) would be shown with power .8; `most` where that many do not suffice."""
-    share = max((discordant + 1) / (rows + 2), gain)
+    share = (churn + 1) / (rows + 2)
     needed = max(rows, 8)
-    while needed < most and detectable_gain(needed, round(needed * share), alpha) > gain:
+    while needed < most and not _shows(gain, needed, share, alpha):
         needed = math.ceil(needed * 1.1)
     return min(needed, most)

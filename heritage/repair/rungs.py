@@ -1,6 +1,6 @@
 """Tuning of every rung of the ladder, and the state that a recipe stands for."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from heritage.repair import lines
 from heritage.repair.batchnorm import has_statistics, reestimate
 from heritage.repair.evaluate import Budget, Judge, Runner
-from heritage.repair.finetune import fine_tune
+from heritage.repair.finetune import blend, fine_tune
 from heritage.repair.layers import at_layers, fit_layers
 from heritage.repair.lines import Curve, Family, Fit
 from heritage.repair.options import SearchOptions
@@ -20,15 +20,15 @@ from heritage.repair.vector import Left, difference, trim
 from heritage.rows import Rows
 
 STEPS = {Rung.FINETUNE_20: 20, Rung.FINETUNE_60: 60}
+SHARES = (0.25, 0.5, 0.75, 1.0)
 
 
 @dataclass
 class Climb:
-    """Recipes of the rungs tried so far, simplest first, with the curves walked and what was left out."""
+    """The best recipe of each rung that is a mix, simplest first, with the curves walked and what was left out."""
 
     recipes: tuple[Recipe, ...] = ()
     curves: tuple[Curve, ...] = ()
-    passes: int = 0
     skipped: dict[str, str] = field(default_factory=dict)
 
 
@@ -72,46 +72,63 @@ class Workshop:
             state = reestimate(self.runner, state, self.inputs)
         if rows is None or not recipe.steps:
             return state
-        return fine_tune(self.runner, state, rows, recipe.steps, self.options.seed, recipe.rate)
+        tuned = fine_tune(self.runner, state, rows, recipe.steps, self.options.seed, recipe.rate)
+        return blend(state, tuned, recipe.share)
 
-    def climb(self, rows: Rows, budget: Budget, options: SearchOptions, last: Rung | None = None) -> Climb:
-        """Every wanted rung (up to `last`) tuned on `rows` within `budget`."""
+    def states(self, recipes: Sequence[Recipe], rows: Rows) -> Iterator[tuple[Recipe, dict[str, Tensor]]]:
+        """Recipes with their states; those that differ in the share of one fine-tuning have it done once."""
+        starts: dict[str, dict[str, Tensor]] = {}
+        ends: dict[str, dict[str, Tensor]] = {}
+        for recipe in recipes:
+            end = repr(replace(recipe, share=1.0))
+            start = repr(replace(recipe, share=1.0, rung=Rung.NONE, steps=0, rate=0.0))
+            if start not in starts:
+                starts[start] = self.state(recipe, None)
+            if recipe.steps and end not in ends:
+                ends[end] = self.state(replace(recipe, share=1.0), rows)
+            yield recipe, blend(starts[start], ends[end], recipe.share) if recipe.steps else starts[start]
+
+    def climb(self, rows: Rows, budget: Budget) -> Climb:
+        """Every wanted rung that is a mix, tuned on `rows` within `budget`."""
         judge = Judge(self.runner, rows, budget)
         climb = Climb()
         zeros = {Statistics.KEPT: judge.nll(self.family.drifted)}
         if self.renews:
             zeros[Statistics.ADAPTED] = judge.nll(self.adapted.drifted)
-        base = Recipe(Rung.NONE)
-        for rung in options.rungs:
+        for rung in (r for r in self.options.rungs if r not in STEPS):
             if budget.spent and rung is not Rung.NONE:
-                climb.skipped[rung] = f"the budget of {options.budget} forward passes was spent"
+                climb.skipped[rung] = f"the budget of {self.options.budget} forward passes was spent"
                 continue
-            if rung not in STEPS:
-                base, curves = self._tuned(rung, judge, zeros, base)
-                climb.curves += curves
-            recipe = self._with_steps(base, rung, budget)
-            if recipe.rung is rung:
+            recipe, curves = self._tuned(rung, judge, zeros)
+            climb.curves += curves
+            if recipe is not None:
                 climb.recipes += (recipe,)
-            if rung is last:
-                break
-        climb.passes = budget.used
         return climb
 
-    def _with_steps(self, base: Recipe, rung: Rung, budget: Budget) -> Recipe:
-        if rung not in STEPS:
-            return base
-        budget.used += STEPS[rung]
-        return replace(base, rung=rung, steps=STEPS[rung], rate=self.options.rate)
+    def variants(self, climb: Climb, budget: Budget) -> tuple[Recipe, ...]:
+        """The recipes of `climb`, and every wanted way to fine-tune from the last of them, simplest first."""
+        base = climb.recipes[-1] if climb.recipes else Recipe(Rung.NONE)
+        found = list(climb.recipes)
+        for rung in (r for r in self.options.rungs if r in STEPS):
+            for rate in self.options.rates[: 1 if rung is Rung.FINETUNE_20 else None]:
+                if budget.left < STEPS[rung]:
+                    climb.skipped[rung] = f"the budget of {self.options.budget} forward passes was spent"
+                    continue
+                budget.used += STEPS[rung]
+                found += [replace(base, rung=rung, steps=STEPS[rung], rate=rate, share=share) for share in SHARES]
+        return tuple(found)
 
     def _tuned(
-        self, rung: Rung, judge: Judge, zeros: Mapping[Statistics, float], base: Recipe
-    ) -> tuple[Recipe, tuple[Curve, ...]]:
-        """The best recipe of one rung over the treatments of BatchNorm statistics; `base` where nothing can be tuned.
+        self, rung: Rung, judge: Judge, zeros: Mapping[Statistics, float]
+    ) -> tuple[Recipe | None, tuple[Curve, ...]]:
+        """The best recipe of one rung over the treatments of BatchNorm statistics; None where there is nothing to tune.
 
         `zeros` is the NLL of the drifted model with kept and (where it has BatchNorm) with fresh statistics.
         """
-        if rung is Rung.NONE or not (self.donors or (self.renews and rung is not Rung.ROLLBACK)):
-            return base, ()
+        if rung is Rung.NONE:
+            return Recipe(rung), ()
+        if not (self.donors or (self.renews and rung is not Rung.ROLLBACK)):
+            return None, ()
         plain = self._fitted(rung, judge, self.family, zeros[Statistics.KEPT], Statistics.KEPT)
         tried = [plain]
         if self.renews:

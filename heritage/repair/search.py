@@ -1,13 +1,16 @@
 """The ladder: the simplest way back that current labelled rows support.
 
-Every rung is tuned on one part of the rows, the rung is chosen by NLL on the rest, and the chosen one is tuned again
-on all of them. What comes out is a recipe and its state; whether it ships is for `heritage.repair.gate` to say.
+Every rung is tuned on one part of the rows and judged by NLL on the rest, over several ways to cut them; the simplest
+rung near the best is chosen and tuned again on all rows. What comes out is a recipe and its state; whether it ships is
+for `heritage.repair.gate` to say.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from heritage.errors import BadInput
@@ -26,8 +29,8 @@ class SearchResult:
     """The chosen recipe, its state, and what was seen on the way.
 
     `nll_before`, `nll_after`: mean NLL (nats) of the drifted and the chosen model on the rows that chose the rung;
-    `held_out`: the same for every rung that was tried. `recipes` are all tried rungs tuned on all rows, from the
-    simplest to the chosen one, for the gate to compare. `skipped` says which donors and rungs were left out, and why.
+    `held_out`: the best of every rung that was tried. `recipes` are the rungs tuned on all rows, from the simplest to
+    the chosen one, for the gate to compare. `skipped` says which donors and rungs were left out, and why.
     """
 
     recipe: Recipe
@@ -101,7 +104,7 @@ def check_rows(rows: Rows) -> None:
         raise BadInput(f"all {len(rows)} labelled rows are of class {classes[0]}; label rows of at least 2 classes")
 
 
-def tuning_split(rows: Rows, share: float, seed: int) -> tuple[Rows, Rows]:
+def tuning_split(rows: Rows, share: float, seed: int | Sequence[int]) -> tuple[Rows, Rows]:
     """`rows` cut in two by `seed`, `share` of every class (rounded) in the first part."""
     labels = labels_of(rows)
     random = np.random.default_rng(seed)
@@ -117,26 +120,92 @@ def tuning_split(rows: Rows, share: float, seed: int) -> tuple[Rows, Rows]:
     return rows.take(first), rows.take(~first)
 
 
+class _Variant(NamedTuple):
+    """A rung with what is chosen within it by held-out rows."""
+
+    rung: Rung
+    rate: float
+    share: float
+
+
+def _variant(recipe: Recipe) -> _Variant:
+    return _Variant(recipe.rung, recipe.rate, recipe.share)
+
+
 def _climb(shop: Workshop, rows: Rows, options: SearchOptions) -> SearchResult:
-    tune, choose = tuning_split(rows, options.tune_share, options.seed)
-    budget = Budget(options.budget)
-    # the refit on all rows costs about as much as the first climb
-    tuned = shop.climb(tune, Budget(max(1, options.budget // 2)), options)
-    judge = Judge(shop.runner, choose, budget)
-    held_out = {r.rung: judge.nll(shop.state(r, tune)) for r in tuned.recipes}
-    chosen = min(held_out, key=lambda r: held_out[r])
-    budget.used += tuned.passes
-    refit = shop.climb(rows, budget, options, last=chosen)
-    recipe = next((r for r in refit.recipes if r.rung is chosen), refit.recipes[-1])
+    losses, passes, skipped = _held_out(shop, rows, options)
+    means = {variant: float(np.mean(np.concatenate(parts))) for variant, parts in losses.items()}
+    chosen = _simplest_near_best(losses, options)
+    budget = Budget(options.budget, passes)
+    refit = shop.climb(rows, budget)
+    recipes = _refitted(shop.variants(refit, Budget(options.budget * 10)), means, chosen)
+    best = {rung: min(m for v, m in means.items() if v.rung is rung) for rung in dict.fromkeys(v.rung for v in means)}
     return SearchResult(
-        recipe=recipe,
-        state=shop.state(recipe, rows),
-        nll_before=judge.nll(shop.family.drifted),
-        nll_after=held_out[chosen],
-        held_out=held_out,
-        recipes=refit.recipes,
+        recipe=recipes[-1],
+        state=shop.state(recipes[-1], rows),
+        nll_before=means[_variant(Recipe(Rung.NONE))],
+        nll_after=means[chosen],
+        held_out={rung: nll for rung, nll in best.items() if rung in options.rungs},
+        recipes=recipes,
         curves=refit.curves,
         passes=budget.used,
         left=shop.left,
-        skipped={**shop.skipped, **tuned.skipped},
+        skipped={**shop.skipped, **skipped},
     )
+
+
+def _held_out(
+    shop: Workshop, rows: Rows, options: SearchOptions
+) -> tuple[dict[_Variant, list[NDArray[np.float64]]], int, dict[str, str]]:
+    """Losses of every variant on the rows that it was not tuned on, one array a split; passes used; what was skipped.
+
+    The last climb, on all rows, costs about as much as each split: the budget is shared out evenly.
+    """
+    losses: dict[_Variant, list[NDArray[np.float64]]] = {}
+    passes = 0
+    skipped: dict[str, str] = {}
+    for i in range(options.splits):
+        tune, choose = tuning_split(rows, options.tune_share, [options.seed, i])
+        budget = Budget(max(1, options.budget // (options.splits + 1)))
+        judge = Judge(shop.runner, choose, budget)
+        climb = shop.climb(tune, budget)
+        recipes = shop.variants(climb, budget)
+        if Rung.NONE not in options.rungs:
+            recipes = (Recipe(Rung.NONE), *recipes)
+        for recipe, state in shop.states(recipes, tune):
+            losses.setdefault(_variant(recipe), []).append(judge.losses(state))
+        passes += budget.used
+        skipped |= climb.skipped
+    return {v: parts for v, parts in losses.items() if len(parts) == options.splits}, passes, skipped
+
+
+def _simplest_near_best(losses: Mapping[_Variant, list[NDArray[np.float64]]], options: SearchOptions) -> _Variant:
+    """The first variant whose mean loss is within `tolerance` standard errors of the best one's.
+
+    The error is that of the paired difference over the rows of one split: the splits share rows.
+    """
+    wanted = {v: np.concatenate(parts) for v, parts in losses.items() if v.rung in options.rungs}
+    best = min(wanted, key=lambda v: float(wanted[v].mean()))
+    rows = len(losses[best][0])
+    for variant, each in wanted.items():
+        if not np.isfinite(each).all():
+            continue
+        excess = each - wanted[best]
+        if excess.mean() <= options.tolerance * excess.std() / np.sqrt(rows):
+            return variant
+    return best
+
+
+def _refitted(recipes: Sequence[Recipe], means: Mapping[_Variant, float], chosen: _Variant) -> tuple[Recipe, ...]:
+    """Of each rung below the chosen one the variant with the best held-out loss; the chosen variant comes last."""
+    kept: dict[Rung, Recipe] = {}
+    for recipe in recipes:
+        variant = _variant(recipe)
+        if variant == chosen:
+            return (*kept.values(), recipe)
+        if recipe.rung is chosen.rung or variant not in means:
+            continue
+        if recipe.rung not in kept or means[variant] < means[_variant(kept[recipe.rung])]:
+            kept[recipe.rung] = recipe
+    # the climb on all rows ran out of budget before the chosen rung: the best of what it reached
+    return tuple(kept.values()) or (Recipe(Rung.NONE),)

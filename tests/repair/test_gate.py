@@ -85,9 +85,9 @@ def test_the_detectable_gain_falls_with_rows_and_its_power_is_true():
     gains = [detectable_gain(n, n // 5, 0.05) for n in (50, 200, 800, 3200)]
     assert gains == sorted(gains, reverse=True)
     random = np.random.default_rng(0)
-    n, share, gain = 800, 161 / 802, gains[2]
-    fixed = random.binomial(round(n * share), 0.5 + gain / share / 2, size=2000)
-    power = np.mean([mcnemar(f, round(n * share) - f) <= 0.05 for f in fixed])
+    n, churn, gain = 800, 161 / 802, gains[2]
+    draws = random.multinomial(n, [churn / 2 + gain, churn / 2, 1 - churn - gain], size=3000)
+    power = np.mean([mcnemar(fixed, broken) <= 0.05 for fixed, broken, _ in draws])
     assert power == pytest.approx(0.8, abs=0.03)
 
 
