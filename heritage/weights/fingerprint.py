@@ -110,11 +110,15 @@ class Fingerprint:
         """Number of elements of all tensors."""
         return int(self.sizes.sum())
 
-    def tensor(self, name: str) -> TensorPrint:
-        """What is known of the tensor called `name`, else `NotFound`."""
+    def place(self, name: str) -> int:
+        """Place of the tensor called `name` in the arrays, else `NotFound`."""
         if name not in self.index:
             raise NotFound(f"fingerprint has no tensor '{printable(name)}'; it has {len(self.names)} others")
-        i = self.index[name]
+        return self.index[name]
+
+    def tensor(self, name: str) -> TensorPrint:
+        """What is known of the tensor called `name`, else `NotFound`."""
+        i = self.place(name)
         m = self.moments
         return TensorPrint(
             name=name,
@@ -137,7 +141,7 @@ class Fingerprint:
 
     def own_sketch(self, name: str) -> NDArray[np.float32]:
         """The tensor's own sketch, a view of shape (w,), w a power of two or 0."""
-        i = self.index[name]
+        i = self.place(name)
         return self.own_sketches[self._starts[i] : self._starts[i + 1]]
 
     @cached_property
@@ -173,12 +177,17 @@ def stacked_sketches(
     """
     columns, starts = [], [0]
     for name in names:
-        shapes = {p.tensor(name).shape for p in prints}
+        places = [p.place(name) for p in prints]
+        shapes = {p.shapes[i] for p, i in zip(prints, places, strict=True)}
         if len(shapes) > 1:
             raise BadInput(f"tensor '{printable(name)}' has shapes {sorted(shapes)}; compare models where it has one")
-        width = min(int(p.widths[p.index[name]]) for p in prints)
+        width = min(int(p.widths[i]) for p, i in zip(prints, places, strict=True))
         if width:
-            columns.append(np.stack([fold(p.own_sketch(name).astype(np.float64), width) for p in prints]))
+            columns.append(np.stack([_folded(p.own_sketch(name), width) for p in prints]))
         starts.append(starts[-1] + width)
-    joined = np.concatenate(columns, axis=1) if columns else np.zeros((len(prints), 0))
+    joined = np.concatenate(columns, axis=1, dtype=np.float64) if columns else np.zeros((len(prints), 0))
     return joined, np.array(starts[:-1], np.int64)
+
+
+def _folded(sketch: NDArray[np.float32], width: int) -> NDArray[np.floating]:
+    return sketch if sketch.size == width else fold(sketch.astype(np.float64), width)

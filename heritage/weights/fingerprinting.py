@@ -53,6 +53,7 @@ class _Pass:
         self.tensors = sorted(checkpoint.tensors.values(), key=lambda t: (t.file, t.offset, t.name))
         total = len(self.tensors)
         self.rows: Rows = np.zeros((chunk_rows, WIDTH), np.float32)
+        self.scratch = np.empty_like(self.rows)
         self.raw = np.empty(BLOCK * 8, np.uint8)
         self.zeros = np.zeros(total, np.int64)
         self.non_finite = np.zeros(total, np.int64)
@@ -129,7 +130,7 @@ class _Pass:
                 self.non_finite[place[r]] += _clean(rows[r, : count[r]], low[r : r + 1], high[r : r + 1])
         for block in blocks:
             self._sketch(block, rows[block.begin : block.end], low, high)
-        self.parts.append((row_moments(rows, count, exact), low, high))
+        self.parts.append((row_moments(rows, count, exact, self.scratch), low, high))
         self.rows_done += len(rows)
 
     def _count_zeros(self, blocks: list[_Block], rows: Rows) -> None:

@@ -7,6 +7,7 @@ by the formulas of Pébay (2008) for combining central moments.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
+from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -56,15 +57,18 @@ def join(parts: Sequence[RowMoments]) -> RowMoments:
     return RowMoments(*(np.concatenate([getattr(p, f.name) for p in parts]) for f in fields(RowMoments)))
 
 
-def row_moments(rows: NDArray[np.float32], count: NDArray[np.int64], exact: NDArray[np.bool_]) -> RowMoments:
+def row_moments(
+    rows: NDArray[np.float32], count: NDArray[np.int64], exact: NDArray[np.bool_], scratch: NDArray[np.float32]
+) -> RowMoments:
     """Moments of finite `rows`, shape (r, width); row i holds count[i] elements, then zeros.
 
-    Rows marked in `exact` are computed in float64 in any case. Each row's result depends on that row alone.
+    Rows marked in `exact` are computed in float64 in any case. Each row's result depends on that row alone. `scratch`
+    is memory of at least the same shape, overwritten.
     """
     with np.errstate(over="ignore", under="ignore", invalid="ignore"):
-        square = rows * rows
+        square = np.multiply(rows, rows, out=scratch[: len(rows)])
         # each a float32 dot product of one row, so independent of its neighbours
-        s1, s2 = (np.vecdot(rows, np.ones_like(rows[0])).astype(float), np.vecdot(rows, rows).astype(float))
+        s1, s2 = np.vecdot(rows, _ones(rows.shape[1])).astype(float), np.vecdot(rows, rows).astype(float)
         s3, s4 = np.vecdot(rows, square).astype(float), np.vecdot(square, square).astype(float)
         n = np.maximum(count, 1)
         mean = s1 / n
@@ -79,6 +83,11 @@ def row_moments(rows: NDArray[np.float32], count: NDArray[np.int64], exact: NDAr
     if hard.any():
         _exactly(result, rows, hard)
     return result
+
+
+@cache
+def _ones(width: int) -> NDArray[np.float32]:
+    return np.ones(width, np.float32)
 
 
 def _exactly(moments: RowMoments, rows: NDArray[np.float32], hard: NDArray[np.bool_]) -> None:
