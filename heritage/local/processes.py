@@ -63,7 +63,9 @@ def start(name: str, command: Sequence[str], log: Path, env: Mapping[str, str], 
         except OSError as error:
             raise Misconfigured(f"cannot start {name} ({printable(command[0])}): {error}") from error
     _children[child.pid] = child
-    return Process(name, child.pid, psutil.Process(child.pid).create_time(), str(log), _mark(name, log))
+    process = Process(name, child.pid, psutil.Process(child.pid).create_time(), str(log), _mark(name, log))
+    _wait_marked(process)
+    return process
 
 
 def find(name: str, log: Path) -> Process | None:
@@ -198,6 +200,15 @@ def _parent(member: psutil.Process) -> int:
         return int(member.ppid())
     except psutil.Error:
         return 0
+
+
+def _wait_marked(process: Process) -> None:
+    """Wait the moment in which a program that has just replaced its starter shows no environment yet."""
+    deadline = time.monotonic() + 1.0
+    while is_alive(process) and time.monotonic() < deadline:
+        if _is_marked(psutil.Process(process.pid), process.mark):
+            return
+        time.sleep(0.005)
 
 
 def _signal(targets: Sequence[psutil.Process], number: signal.Signals) -> None:
