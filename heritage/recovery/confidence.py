@@ -1,8 +1,9 @@
-"""How sure an edge is: of being in the tree at all, and of its direction under every possible root."""
+"""How sure an edge is: of joining the right two models, and of its direction under every possible root."""
 
 import numpy as np
 from numpy.typing import NDArray
 
+from heritage.recovery import fitted
 from heritage.recovery.tree import Edge, component, orient
 
 
@@ -27,14 +28,21 @@ def _from_root(parent: dict[int, int], root: int) -> list[int]:
     return order
 
 
-def topology_confidence(tree: list[Edge], cost: NDArray[np.float64]) -> dict[Edge, float]:
-    """For every edge, how sure it is that no other one joins the two sides: from the cost of the cheapest other."""
+def margins(tree: list[Edge], cost: NDArray[np.float64]) -> dict[Edge, float]:
+    """For every edge, the log of how much dearer the cheapest other edge between its two sides is; at most 1."""
     out = {}
+    everything = set(tree)
     for e in tree:
-        side = component(set(tree) - {e}, e[0])
-        rest = component(set(tree) - {e}, e[1])
-        across = cost[np.ix_(sorted(side), sorted(rest))].copy()
-        across[sorted(side).index(e[0]), sorted(rest).index(e[1])] = np.inf
-        margin = float(np.log(across.min() / max(cost[e], 1e-300))) if across.size > 1 else 2.0
-        out[e] = float(0.97 - 0.35 * np.exp(-max(margin, 0.0) / 0.05))
+        side, rest = sorted(component(everything - {e}, e[0])), sorted(component(everything - {e}, e[1]))
+        across = cost[np.ix_(side, rest)].copy()
+        across[side.index(e[0]), rest.index(e[1])] = np.inf
+        out[e] = float(np.clip(np.log(across.min() / max(cost[e], 1e-300)), -1.0, 1.0))
     return out
+
+
+def edge_confidence(direction: float, margin: float) -> float:
+    """The calibrated chance that an edge is right, by the fitted logistic of `fitted.CONFIDENCE`."""
+    constant, by_direction, by_margin = fitted.CONFIDENCE
+    odds = np.log(max(direction, 1e-6) / max(1 - direction, 1e-6))
+    score = constant + by_direction * float(np.clip(odds, -5, 5)) + by_margin * np.exp(-max(margin, 0.0) / 0.1)
+    return float(1 / (1 + np.exp(-score)))

@@ -19,17 +19,34 @@ FEATURES = (
     "batches", "sparse", "grid", "scaled", "growth_still", "slope",
 )  # fmt: skip
 _TINY = 1e-30
+_SPARSER = 0.05
+_ENOUGH = 8  # tensors over which a dispersion is worth its full weight
 Row = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Traits:
-    """What single models show: `batches` seen by BatchNorm (NaN if unknown), share of exact `zeros` in matrices,
-    share of matrices on a quantisation `grid`; each of shape (n,)."""
+    """What single models show, each of shape (n,).
+
+    `batches` seen by BatchNorm (NaN if unknown); share of exact `zeros` in matrices; whether matrices lie on a `grid`;
+    whether pruning or quantisation of a model is `proved`.
+    """
 
     batches: NDArray[np.float64]
     zeros: NDArray[np.float64]
-    grid: NDArray[np.float64]
+    grid: NDArray[np.bool_]
+    proved: NDArray[np.bool_]
+
+    def lost(self, p: int, c: int) -> tuple[float, float]:
+        """1 where p is proved to be pruned (quantised) and c is not so, -1 the other way round, 0 else.
+
+        A model that was trained further leaves the mask and the grid. Without the proof the same picture may come
+        from a trained child of a pruned model that is missing.
+        """
+        sparse = (self.zeros[p] > self.zeros[c] + _SPARSER) * self.proved[p]
+        dense = (self.zeros[c] > self.zeros[p] + _SPARSER) * self.proved[c]
+        on, off = self.grid[p] & ~self.grid[c] & self.proved[p], self.grid[c] & ~self.grid[p] & self.proved[c]
+        return float(sparse) - float(dense), float(on) - float(off)
 
 
 def slot_classes(distances: Distances) -> dict[str, NDArray[np.bool_]]:
@@ -71,8 +88,7 @@ def features(
             _mean_clipped(off_one[:, c] - off_one[:, p], d2, gain),
             _mean_clipped(nc - np_, d2, bias),
             _sign(traits.batches[c] - traits.batches[p]),
-            _step(traits.zeros[p] - traits.zeros[c], 0.05),
-            _step(traits.grid[p] - traits.grid[c], 0.5),
+            *traits.lost(p, c),
             scaled.direction,
             _mean_clipped(nc - np_, d2, matrix) if scaled.still and not scaled.direction else 0.0,
             _slope(nc - np_, d2, np_ + nc, distances.sizes, matrix | (classes["embedding"] & moved)),
@@ -110,7 +126,8 @@ def _dispersion(inner: Row, np_: Row, nc: Row, sizes: Row, use: NDArray[np.bool_
         return 0.0
     weight = np.sqrt(sizes[use])
     forward, backward = (_spread(inner[use] / n[use], weight) for n in (np_, nc))
-    return float(np.clip(np.log((backward + 1e-9) / (forward + 1e-9)), -2, 2))
+    trust = min(1.0, (use.sum() - 2) / _ENOUGH)
+    return float(trust * np.clip(np.log((backward + 1e-9) / (forward + 1e-9)), -2, 2))
 
 
 def _spread(values: NDArray[np.float64], weight: NDArray[np.float64]) -> float:
@@ -120,7 +137,3 @@ def _spread(values: NDArray[np.float64], weight: NDArray[np.float64]) -> float:
 
 def _sign(x: float) -> float:
     return float(np.sign(x)) if np.isfinite(x) else 0.0
-
-
-def _step(x: float, least: float) -> float:
-    return float(np.sign(x)) if abs(x) > least else 0.0

@@ -33,9 +33,10 @@ def gather(family: Family) -> Evidence:
     found = merges(cloud, between)
     done = {p.child for p in found}
     found += ties_merges(family, cloud, [m for m in range(family.count) if m not in done and m not in single])
-    on_grid = np.array([len(g) > 0 for g in grid_of], np.float64)
-    traits = Traits(_batches(family), zero_shares(family), on_grid)
-    return Evidence(tuple(_acyclic(single, found)), tuple(found), traits)
+    edges = _acyclic(single, found)
+    on_grid = np.array([len(g) > 0 for g in grid_of], bool)
+    proved = np.isin(np.arange(family.count), [p.child for p in edges])
+    return Evidence(tuple(edges), tuple(found), Traits(_batches(family), zero_shares(family), on_grid, proved))
 
 
 def _acyclic(single: dict[int, Proof], merged: list[Proof]) -> list[Proof]:

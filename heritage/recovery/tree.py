@@ -46,8 +46,8 @@ def insert_merge(tree: set[Edge], cost: Matrix, merge: Proof, fixed: set[Edge]) 
     it holds none of the parents; `fixed` edges stay.
     """
     m, first = merge.child, merge.parents[0]
-    tree = set(tree)
-    for u, v in sorted(tree, key=lambda e: -cost[e]):
+    old, tree = sorted(tree, key=lambda e: -cost[e]), set(tree) | {(min(m, first), max(m, first))}
+    for u, v in old:
         if (u, v) in fixed:
             continue
         side = component(tree - {(u, v)}, u)
@@ -56,7 +56,21 @@ def insert_merge(tree: set[Edge], cost: Matrix, merge: Proof, fixed: set[Edge]) 
             far = v if all(inside) else u
             if cost[m, far] < cost[u, v]:
                 tree = (tree - {(u, v)}) | {(min(m, far), max(m, far))}
-    return tree | {(min(m, first), max(m, first))}
+    return tree
+
+
+def insert_below(tree: set[Edge], cost: Matrix, proof: Proof, kept: set[Edge]) -> set[Edge]:
+    """`tree` with the child of `proof` hung on its parent, and with it the parent's neighbours that are nearer to it.
+
+    For children of merges: they are placed after the merge, and take nothing from the rest of the tree.
+    """
+    m, c = proof.parents[0], proof.child
+    tree = set(tree) | {(min(m, c), max(m, c))}
+    for u, v in sorted(e for e in tree - kept if m in e and c not in e):
+        other = v if u == m else u
+        if cost[c, other] < cost[m, other]:
+            tree = (tree - {(u, v)}) | {(min(c, other), max(c, other))}
+    return tree
 
 
 def component(tree: Iterable[Edge], start: int) -> set[int]:

@@ -1,0 +1,66 @@
+"""Log-likelihood ratios of the direction of edges, computed when asked for and kept."""
+
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from heritage.recovery import fitted
+from heritage.recovery.direction import FEATURES, features, slot_classes
+from heritage.recovery.evidence import Evidence
+from heritage.recovery.family import Family
+from heritage.recovery.proofs.lowrank import LowRank, low_rank
+from heritage.recovery.scaling import Scaled, scaled_rows
+
+PROVED = 30.0
+_CUES_AT_MOST = 6.0
+_RESIDUE_WEIGHT = 0.1  # entries of one residue are not independent
+
+
+@dataclass(eq=False)
+class Cues:
+    """What tells parent from child in one family."""
+
+    family: Family
+    evidence: Evidence
+    _adapters: dict[tuple[int, int], LowRank | None] = field(default_factory=dict)
+    _ratios: dict[tuple[int, int], float] = field(default_factory=dict)
+
+    def ratio(self, i: int, j: int) -> float:
+        """Log-likelihood ratio of 'i is the parent of j' over 'j is the parent of i': proofs first, then cues."""
+        if i > j:
+            return -self.ratio(j, i)
+        if (i, j) not in self._ratios:
+            self._ratios[i, j] = self._measure(i, j)
+        return self._ratios[i, j]
+
+    def adapter(self, i: int, j: int) -> LowRank | None:
+        """The low-rank difference of i < j, if it is one."""
+        if (i, j) not in self._adapters:
+            self._adapters[i, j] = low_rank(self.family, i, j)
+        return self._adapters[i, j]
+
+    def features(self, i: int, j: int) -> NDArray[np.float64]:
+        """The features of the pair, i as the parent; rows that decay alone has touched are not looked for in adapters."""
+        scaled = scaled_rows(self.family, i, j) if self.adapter(min(i, j), max(i, j)) is None else Scaled()
+        return features(self.family.distances, self.evidence.traits, self._classes, i, j, scaled)
+
+    @cached_property
+    def proved(self) -> set[tuple[int, int]]:
+        """Edges (parent, child) that were proved."""
+        return {(p, x.child) for x in (*self.evidence.edges, *self.evidence.merges) for p in x.parents}
+
+    @cached_property
+    def _classes(self) -> dict[str, NDArray[np.bool_]]:
+        return slot_classes(self.family.distances)
+
+    def _measure(self, i: int, j: int) -> float:
+        if (i, j) in self.proved or (j, i) in self.proved:
+            return PROVED if (i, j) in self.proved else -PROVED
+        weights = np.array([fitted.WEIGHTS[f] for f in FEATURES])
+        cues = float(np.clip(weights @ self.features(i, j), -_CUES_AT_MOST, _CUES_AT_MOST))
+        adapter = self.adapter(i, j)
+        if adapter is None:
+            return cues
+        return cues + float(np.clip(_RESIDUE_WEIGHT * adapter.nats, -PROVED, PROVED))

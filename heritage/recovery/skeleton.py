@@ -1,0 +1,96 @@
+"""The undirected tree of a family from costs, proofs and direction cues."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from heritage.recovery.cues import Cues
+from heritage.recovery.edmonds import minimum_arborescence
+from heritage.recovery.evidence import Evidence
+from heritage.recovery.family import Proof
+from heritage.recovery.tree import Edge, insert_below, insert_merge, neighbours, spanning_tree
+
+Matrix = NDArray[np.float64]
+_NEAR_TIE = 1.12  # costs over this times the tree's cannot win by direction
+_SHARPNESS = 20.0  # log-likelihood of one unit of log cost
+_DIRECTION_AT_MOST = 1.0
+_FORCED = 60.0
+
+
+def undirected_tree(cost: Matrix, cues: Cues) -> set[Edge]:
+    """The spanning tree with proved edges forced; merges and what is proved to come from them are inserted after it."""
+    evidence = cues.evidence
+    later = below_merges(evidence)
+    forced = [(p.parents[0], p.child) for p in evidence.edges if p.child not in later]
+    tree = spanning_tree(cost, forced, later)
+    tree = _settle_ties(cost, cues, tree, dict((c, p) for p, c in forced))
+    return _insert(tree, cost, evidence, later, {(min(e), max(e)) for e in forced})
+
+
+def below_merges(evidence: Evidence) -> set[int]:
+    """Merges, and all that is proved to be made from one."""
+    found = {p.child for p in evidence.merges}
+    grown = True
+    while grown:
+        more = {p.child for p in evidence.edges if p.parents[0] in found} - found
+        found |= more
+        grown = bool(more)
+    return found
+
+
+def _settle_ties(cost: Matrix, cues: Cues, tree: set[Edge], made_from: dict[int, int]) -> set[Edge]:
+    """Of the trees that cost nearly the same, the one whose directions fit best: an arborescence over near ties."""
+    if not tree:
+        return tree
+    nodes = sorted({i for e in tree for i in e})
+    place = {v: k for k, v in enumerate(nodes)}
+    weight = np.full((len(nodes),) * 2, np.inf)
+    for i, j in tree | near_ties(cost, tree):
+        for p, c in ((i, j), (j, i)):
+            if made_from.get(p) == c or made_from.get(c, p) != p:
+                continue
+            ratio = np.clip(cues.ratio(p, c), -_DIRECTION_AT_MOST, _DIRECTION_AT_MOST)
+            bonus = _FORCED if made_from.get(c) == p else float(ratio) / 2
+            weight[place[p], place[c]] = _SHARPNESS * np.log(max(cost[i, j], 1e-300)) - bonus
+    parents = minimum_arborescence(weight)
+    return {(min(nodes[a], nodes[b]), max(nodes[a], nodes[b])) for a, b in parents.items()}
+
+
+def near_ties(cost: Matrix, tree: set[Edge]) -> set[Edge]:
+    """Pairs off the tree that cost little more than the dearest edge of the path between them."""
+    bottleneck = bottlenecks(cost, tree)
+    close = np.argwhere(np.triu((cost < _NEAR_TIE * bottleneck) & np.isfinite(cost), 1))
+    return {(int(i), int(j)) for i, j in close} - tree
+
+
+def bottlenecks(cost: Matrix, tree: set[Edge]) -> Matrix:
+    """The dearest edge on the path of `tree` between every two nodes (n, n); 0 where there is no path."""
+    near = neighbours(tree)
+    out = np.zeros_like(cost)
+    for start in near:
+        stack = [(start, -1, 0.0)]
+        while stack:
+            node, before, most = stack.pop()
+            out[start, node] = most
+            stack += [(v, node, max(most, float(cost[node, v]))) for v in near[node] if v != before]
+    return out
+
+
+def _insert(tree: set[Edge], cost: Matrix, evidence: Evidence, later: set[int], fixed: set[Edge]) -> set[Edge]:
+    """`tree` with all nodes of `later`, parents before children."""
+    waiting = [_nearest_first(p, cost) for p in evidence.merges]
+    waiting += [p for p in evidence.edges if p.child in later]
+    placed = set(range(len(cost))) - later
+    kept = set(fixed)
+    while waiting:
+        proof = next((p for p in waiting if placed.issuperset(p.parents)), waiting[0])
+        waiting.remove(proof)
+        placed.add(proof.child)
+        insert = insert_merge if proof.relation == "merge" else insert_below
+        tree = insert(tree, cost, proof, kept)
+        kept |= {(min(p, proof.child), max(p, proof.child)) for p in proof.parents}
+    return tree
+
+
+def _nearest_first(merge: Proof, cost: Matrix) -> Proof:
+    parents = sorted(merge.parents, key=lambda p: (cost[p, merge.child], p))
+    return Proof(merge.relation, tuple(parents), merge.child, merge.nats, merge.method, merge.parameters, merge.base)
