@@ -3,13 +3,13 @@
 from datetime import timedelta
 from typing import Any
 
-from airflow.sdk import Param, dag, task
+from airflow.sdk import CronTriggerTimetable, Param, dag, task
 from airflow.sdk.exceptions import AirflowSkipException
 from heritage_assets import DRIFTED
 
 
 @dag(
-    schedule="@hourly",
+    schedule=CronTriggerTimetable("0 * * * *", timezone="UTC"),
     catchup=False,
     max_active_runs=1,
     tags=["heritage", "drift"],

@@ -67,6 +67,8 @@ class RepairSettings(_Section):
     guard_share: float = Field(default=0.5, gt=0, lt=1)
     alpha: float = Field(default=0.05, gt=0, lt=1)
     original_margin: float = Field(default=0.05, ge=0)
+    # rows of the original domain that the search is tuned on too, as a share of the current ones
+    rehearsal: float = Field(default=0.5, ge=0)
     min_confidence: float = Field(default=0.9, ge=0, le=1)
     seed: int = 0
 

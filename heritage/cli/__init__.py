@@ -5,6 +5,7 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
+from heritage.cli import config, configs, demo, drift, lineage, promote, recover, repair
 from heritage.cli.output import reported_errors
 
 
@@ -31,6 +32,12 @@ app = typer.Typer(
 @app.callback()
 def _root() -> None:
     """Exit codes: 0 fine, 1 error, 2 usage, 3 drift found or gate refused."""
+
+
+for commands in (demo, lineage, promote, recover):
+    commands.register(app)
+for group in (drift, repair, configs, config):
+    app.add_typer(group.app)
 
 
 def main() -> None:

@@ -64,6 +64,11 @@ def rotated(x: Images, rng: np.random.Generator, degrees: tuple[float, float] = 
     return np.stack(turned)[:, None].astype(np.float32)
 
 
+def loosely_turned(x: Images, rng: np.random.Generator) -> Images:
+    """What another site's camera sees, which hangs loose and turns by up to 40 degrees."""
+    return rotated(x, rng, (0.0, 40.0))
+
+
 def noisy(x: Images, rng: np.random.Generator, sigma: float = 0.25) -> Images:
     """Gaussian sensor noise of standard deviation `sigma` (images lie in [0, 1])."""
     return np.clip(x + rng.normal(0, sigma, x.shape), 0, 1).astype(np.float32)
@@ -71,16 +76,16 @@ def noisy(x: Images, rng: np.random.Generator, sigma: float = 0.25) -> Images:
 
 def augmented(x: Images, rng: np.random.Generator) -> Images:
     """What the root was trained on: turned either way, shifted by a pixel, noisy to various degrees."""
-    turned = rotated(x, rng, (-45.0, 45.0))
+    turned = rotated(x, rng, (-20.0, 20.0))
     shifted = np.stack([np.roll(im, tuple(rng.integers(-1, 2, 2)), axis=(1, 2)) for im in turned])
-    return np.clip(shifted + rng.normal(0, 1, x.shape) * rng.uniform(0, 0.3, (len(x), 1, 1, 1)), 0, 1).astype(
+    return np.clip(shifted + rng.normal(0, 1, x.shape) * rng.uniform(0, 0.1, (len(x), 1, 1, 1)), 0, 1).astype(
         np.float32
     )
 
 
 def rotated_and_noisy(x: Images, rng: np.random.Generator) -> Images:
     """The demo's drift on the images themselves; the change of the class mix comes from the rows drawn."""
-    return noisy(rotated(x, rng), rng, 0.15)
+    return noisy(rotated(x, rng), rng, 0.2)
 
 
 @dataclass(frozen=True, slots=True)

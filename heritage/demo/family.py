@@ -70,18 +70,25 @@ def train_family(seed: int, told: Callable[[str], None] = lambda _: None) -> Seq
         parent="digits-clean",
         relation=Relation.FINETUNE,
     )
-    turned = Rows(data.rotated(held.x, rng), held.y)
+    turned = Rows(data.loosely_turned(held.x, rng), held.y)
     add(
         "digits-turned",
-        child(root, _Step(8, 1e-3), train, data.rotated),
+        child(root, _Step(15, 2e-3), train, data.loosely_turned),
         turned,
         parent="digits-root",
         relation=Relation.FINETUNE,
     )
     add("digits-pruned", _pruned(clean, 0.3), held, parent="digits-clean", relation=Relation.PRUNE,
         parameters={"sparsity": 0.3})  # fmt: skip
-    noise = Rows(data.noisy(held.x, rng), held.y)
-    add("digits-lora", _lora(root, train, rng, rank=2), noise, parent="digits-root", relation=Relation.LORA,
+    noisy = Rows(data.noisy(held.x, rng), held.y)
+    add(
+        "digits-noisy",
+        child(root, _Step(15, 2e-3), train, data.noisy),
+        noisy,
+        parent="digits-root",
+        relation=Relation.FINETUNE,
+    )
+    add("digits-lora", _lora(root, train, rng, rank=2), noisy, parent="digits-root", relation=Relation.LORA,
         parameters={"rank": 2, "tensor": "12.weight"})  # fmt: skip
     return members
 

@@ -43,7 +43,7 @@ def members(seed: int, folder: Path, told: Callable[[str], None]) -> Sequence[Me
     return [_read(folder, name) for name in _ORDER]
 
 
-_ORDER = ("digits-root", "digits-clean", CHAMPION, "digits-turned", "digits-pruned", "digits-lora")
+_ORDER = ("digits-root", "digits-clean", CHAMPION, "digits-turned", "digits-pruned", "digits-noisy", "digits-lora")
 
 
 def _notes(member: Member) -> dict[str, str]:

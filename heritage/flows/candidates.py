@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
 MIN_TUNE, MIN_GUARD = 16, 30
+_ORIGINAL_GUARD_SHARE = 2 / 3
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,6 +71,19 @@ def guard_mask(rows: Rows, share: float) -> NDArray[np.bool_]:
     return np.array([int(d[:12], 16) < share * 16**12 for d in rows.row_digests()], dtype=bool)
 
 
+def split_reference(ctx: Context, reference: Rows | None, n: int) -> tuple[Rows | None, Rows | None]:
+    """Rows of the original domain that the search rehearses beside `n` current ones, and those kept for the gate.
+
+    Without rehearsal a search that sees drifted rows alone gives the original domain away and the gate refuses it.
+    """
+    if reference is None or reference.y is None:
+        return None, None
+    kept = guard_mask(reference, _ORIGINAL_GUARD_SHARE)
+    rest = reference.take(~kept)
+    wanted = min(len(rest), round(ctx.settings.repair.rehearsal * n))
+    return rest.take(np.arange(wanted)) if wanted else None, reference.take(kept)
+
+
 def too_few(kept: Kept) -> str:
     """Why the labelled rows are not enough to search on and to judge with; '' where they are."""
     n = 0 if kept.labelled is None else len(kept.labelled)
@@ -91,6 +105,8 @@ def gather(ctx: Context, champion: ModelVersion, kept: Kept) -> Material:
     tune = labelled.take(~guarded)
     if kept.chosen is not None:
         tune = concatenate([tune, kept.chosen])
+    reference = reference_of(ctx, champion)
+    rehearsed, original = split_reference(ctx, reference, len(tune))
     # health must not look at the guard rows either: it decides which donors are searched
     graph = ctx.registry.graph()
     relatives = _relatives(ctx, champion, graph)
@@ -112,10 +128,10 @@ def gather(ctx: Context, champion: ModelVersion, kept: Kept) -> Material:
         state,
         {d.label: (d.digest, states[d.digest]) for d in choice.donors},
         choice,
-        tune,
+        tune if rehearsed is None else concatenate([tune, rehearsed]),
         labelled.take(guarded),
         kept.unlabelled,
-        reference_of(ctx, champion),
+        original,
         SearchOptions(seed=ctx.settings.repair.seed, device="cpu"),
     )
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from heritage.errors import BadInput, Conflict
 from heritage.flows import repair, windows
-from heritage.flows.candidates import gate_options, guard_mask
+from heritage.flows.candidates import gate_options, guard_mask, split_reference
 from heritage.flows.context import Context
 from heritage.flows.networks import manifest_of, network_of, state_of
 from heritage.flows.profiles import reference_of
@@ -33,8 +33,8 @@ def run(ctx: Context, address: str, window: str = "", dry_run: bool = False) -> 
         raise BadInput(f"{champion.address}: no labelled rows in window {window}; ask for labels (heritage_label)")
     rows = kept.labelled.take(guard_mask(kept.labelled, ctx.settings.repair.guard_share))
     current = _trial(ctx, champion, version, rows)
-    reference = reference_of(ctx, champion)
-    original = None if reference is None or reference.y is None else _trial(ctx, champion, version, reference)
+    _, reference = split_reference(ctx, reference_of(ctx, champion), len(rows))
+    original = None if reference is None else _trial(ctx, champion, version, reference)
     found = decide(*current, original, options=gate_options(ctx))
     compared = {"kind": "validation", "champion": champion.digest, "candidate": version.digest, "rows": rows.digest}
     plan = hashlib.sha256(json.dumps(compared, sort_keys=True).encode()).hexdigest()

@@ -30,9 +30,9 @@ class AirflowApi:
         body = {"logical_date": None, "conf": dict(conf or {})}
         return str(self._call("POST", f"/dags/{dag}/dagRuns", body)["dag_run_id"])
 
-    def unpause(self, dag: str) -> None:
-        """Let `dag` be scheduled."""
-        self._call("PATCH", f"/dags/{dag}", {"is_paused": False})
+    def knows(self, dag: str) -> bool:
+        """Whether Airflow has read `dag`."""
+        return any(d["dag_id"] == dag for d in self._call("GET", f"/dags?limit=100&dag_id_pattern={dag}")["dags"])
 
     def runs(self, dag: str) -> list[dict[str, Any]]:
         """Runs of `dag`, oldest first, at most 100."""

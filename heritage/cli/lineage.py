@@ -1,0 +1,214 @@
+"""`heritage register`, `ingest`, `lineage ...`: versions and what descends from what."""
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from heritage.cli.connect import connect
+from heritage.cli.output import DryRunFlag, Exit, JsonFlag, console, fail, notes, print_json
+
+if TYPE_CHECKING:
+    from heritage.flows.context import Context
+    from heritage.lineage.graph import LineageGraph
+    from heritage.records import ModelVersion, ParentEdge
+    from heritage.rows import Rows
+
+app = typer.Typer(name="lineage", help="What descends from what.", no_args_is_help=True)
+
+Address = Annotated[str, typer.Argument(help="name, name/3 or name@champion")]
+
+
+def register(main: typer.Typer) -> None:
+    """Add these commands to the main one."""
+    main.command("register")(register_version)
+    main.command()(ingest)
+    main.add_typer(app)
+
+
+def register_version(
+    name: Annotated[str, typer.Argument(help="Registered model name.")],
+    weights: Annotated[Path, typer.Argument(help="safetensors file, or folder with one or with a sharded index.")],
+    architecture: Annotated[str, typer.Option(help="package.module:callable that builds the network.")] = "",
+    kwargs: Annotated[str, typer.Option(help="Its keyword arguments, as JSON.")] = "{}",
+    reference: Annotated[Path | None, typer.Option(help="npz with held-out rows: x, and y.")] = None,
+    parent: Annotated[list[str] | None, typer.Option(help="name/version[:relation]; may be repeated.")] = None,
+    json: JsonFlag = False,
+    dry_run: DryRunFlag = False,
+) -> None:
+    """Register a version with its lineage; the same content twice is one version."""
+    from heritage.flows import register as flow
+
+    ctx = connect()
+    wanted = flow.Registration(
+        name,
+        weights,
+        _architecture(architecture, kwargs),
+        _rows(reference),
+        parents=tuple(_parent(ctx, text) for text in parent or ()),
+    )
+    digest = flow.check(ctx, wanted)
+    if dry_run:
+        _tell(json, {"name": name, "digest": digest, "registered": False}, f"would register {name}, digest {digest}")
+        return
+    version = flow.run(ctx, wanted)
+    _tell(json, {"address": version.address, "digest": version.digest, "registered": True}, version.address)
+
+
+def ingest(
+    address: Annotated[str, typer.Argument(help="name/version; without it, every pending version.")] = "",
+    json: JsonFlag = False,
+    dry_run: DryRunFlag = False,
+) -> None:
+    """Give versions that were registered by hand in MLflow a manifest and their declared parents."""
+    from heritage.flows import ingest as flow
+
+    ctx = connect()
+    results = [flow.run(ctx, found, dry_run) for found in flow.pending(ctx, address)]
+    if json:
+        print_json(results)
+    for result in [] if json else results:
+        console.print(f"{result['address']}: {result['problem'] or result['digest']}", markup=False, soft_wrap=True)
+    if any(result["problem"] for result in results):
+        raise typer.Exit(Exit.ERROR)
+
+
+@app.command()
+def show(address: Address, json: JsonFlag = False) -> None:
+    """Draw the tree that a version belongs to."""
+    _, version, graph = _known(address)
+    node = graph.node(version.digest)
+    if json:
+        print_json({**asdict(node), "parents": [asdict(e) for e in _edges(graph, version.digest)]})
+        return
+    from heritage.cli.trees import draw
+
+    for root in graph.roots(version.digest):
+        console.print(draw(graph, root, {version.digest: "[green]<[/green]"}))
+
+
+@app.command()
+def ancestors(address: Address, json: JsonFlag = False) -> None:
+    """All that a version descends from, nearest first."""
+    _, version, graph = _known(address)
+    _list(graph, graph.ancestors(version.digest), json)
+
+
+@app.command()
+def impact(address: Address, json: JsonFlag = False) -> None:
+    """All that descends from a version: what a fault in it may have reached."""
+    _, version, graph = _known(address)
+    _list(graph, graph.descendants(version.digest), json)
+
+
+@app.command("list")
+def list_versions(family: Annotated[str, typer.Option(help="Only this family.")] = "", json: JsonFlag = False) -> None:
+    """Every registered version, with family, aliases and digest."""
+    ctx = connect()
+    found = [_record(v) for v in ctx.registry.versions(family=family or None)]
+    if json:
+        print_json(found)
+        return
+    from rich.table import Table
+
+    table = Table("version", "family", "aliases", "digest", "drift")
+    for v in found:
+        table.add_row(*(str(v[key]) for key in ("address", "family", "aliases", "digest", "drift")))
+    console.print(table, markup=False)
+
+
+@app.command()
+def audit(json: JsonFlag = False) -> None:
+    """Contradictions between manifests, tags and one another. Exit code 3 where there are any."""
+    from heritage.lineage.audit import audit as find
+
+    ctx = connect()
+    findings = list(find(ctx.registry.entries(), ctx.now()))
+    if json:
+        print_json([asdict(finding) for finding in findings])
+    for finding in [] if json else findings:
+        console.print(f"{finding.severity}: {finding.model}: {finding.detail}", markup=False, soft_wrap=True)
+    if findings:
+        raise typer.Exit(Exit.FOUND)
+    notes.print("no contradictions")
+
+
+def _known(address: str) -> "tuple[Context, ModelVersion, LineageGraph]":
+    ctx = connect()
+    version = ctx.registry.version(address)
+    if not version.digest:
+        fail(f"{version.address} was registered without heritage; run: heritage ingest {version.address}")
+    return ctx, version, ctx.registry.graph()
+
+
+def _edges(graph: "LineageGraph", digest: str) -> "list[ParentEdge]":
+    return [edge for parent in graph.parents(digest) for edge in graph.edges_between(digest, parent)]
+
+
+def _list(graph: "LineageGraph", digests: tuple[str, ...], json: bool) -> None:
+    nodes = [graph.node(digest) for digest in digests]
+    if json:
+        print_json([{"digest": n.digest, "label": n.label, "present": n.present} for n in nodes])
+        return
+    for node in nodes:
+        console.print(node.label, markup=False)
+
+
+def _record(version: "ModelVersion") -> dict[str, Any]:
+    from heritage.names import printable
+
+    return {
+        "address": printable(version.address),
+        "family": printable(version.tags.get("heritage.family", "")),
+        "aliases": ", ".join(version.aliases),
+        "digest": version.digest[:12],
+        "drift": printable(version.tags.get("heritage.drift", "")),
+    }
+
+
+def _architecture(builder: str, kwargs: str) -> Any:
+    import json
+
+    from heritage.records import Architecture
+
+    if not builder:
+        return None
+    try:
+        arguments = json.loads(kwargs)
+    except ValueError as error:
+        fail(f"--kwargs is no JSON ({error}); write for example '{{\"width\": 16}}'", Exit.USAGE)
+    if not isinstance(arguments, dict):
+        fail("--kwargs must be a JSON object such as '{\"width\": 16}'", Exit.USAGE)
+    return Architecture(builder, arguments)
+
+
+def _rows(path: Path | None) -> "Rows | None":
+    from heritage.rows import from_npz
+
+    if path is None:
+        return None
+    try:
+        return from_npz(path.read_bytes(), str(path))
+    except OSError as error:
+        fail(f"{path} cannot be read ({error.strerror}); give an npz file with x and y")
+
+
+def _parent(ctx: "Context", text: str) -> "ParentEdge":
+    from heritage.records import Origin, ParentEdge, Relation
+
+    address, _, word = text.partition(":")
+    if (word or "finetune") not in list(Relation):
+        fail(f"relation '{word}' is unknown; known: {', '.join(Relation)}", Exit.USAGE)
+    version = ctx.registry.version(address)
+    if not version.digest:
+        fail(f"parent {version.address} was registered without heritage; run: heritage ingest {version.address}")
+    relation = Relation(word or "finetune")
+    return ParentEdge(version.digest, relation, Origin.DECLARED, 1.0, version.name, version.version)
+
+
+def _tell(json: bool, record: dict[str, Any], line: str) -> None:
+    if json:
+        print_json(record)
+    else:
+        console.print(line, markup=False)
