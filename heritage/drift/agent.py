@@ -11,6 +11,7 @@ import threading
 import time
 import uuid
 import weakref
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -116,8 +117,8 @@ class DriftAgent:
         except Exception as error:  # as above
             self._refuse(rows, error)
             return
-        if self._accept(batch):
-            self._fold()
+        if batch.rows and self._accept(batch):
+            self._fold(max(2 * batch.rows, self._limits.fold_rows // 4))
 
     def flush(self) -> bool:
         """Count and write everything now; False if it did not get through (it is kept and tried again)."""
@@ -171,7 +172,7 @@ class DriftAgent:
         self._wake = threading.Condition(self._lock)
         producer = self._producer or f"agent-{uuid.uuid4().hex[:16]}"
         self._outbox = Outbox(self._profile, Address(self._model, self._version, producer), self._sink)
-        self._waiting: list[Batch] = []
+        self._waiting: deque[Batch] = deque()
         self._waiting_rows = self._observed = self._refused = self._unflushed = self._failures = 0
         self._last_error, self._flushed_at = "", time.monotonic()
         self._thread: threading.Thread | None = None
@@ -200,15 +201,24 @@ class DriftAgent:
             self._refused += rows
         self._note(error)
 
-    def _fold(self) -> None:
-        """Count the batches that wait."""
+    def _fold(self, limit_rows: int) -> None:
+        """Count the batches that have waited longest, with `limit_rows` rows or a little more."""
         with self._folding:
+            batches: list[Batch] = []
             with self._lock:
-                batches, self._waiting, self._waiting_rows = self._waiting, [], 0
+                until = max(0, self._waiting_rows - limit_rows)
+                while self._waiting and self._waiting_rows > until:
+                    batches.append(self._waiting.popleft())
+                    self._waiting_rows -= batches[-1].rows
                 refused, self._refused = self._refused, 0
             for group in together(batches):
                 self._count(group)
             self._outbox.drop(refused)
+
+    def _fold_all(self) -> None:
+        """Count what waits now, a little at a time so that helping callers find their turn."""
+        for _ in range(1 + self._waiting_rows // self._limits.fold_rows):
+            self._fold(self._limits.fold_rows)
 
     def _count(self, group: list[Batch]) -> None:
         try:
@@ -240,7 +250,7 @@ class DriftAgent:
 
     def _flush(self, wait_s: float) -> bool:
         """Flush; False if it did not get through, or another thread is at it for more than `wait_s` (-1: any time)."""
-        self._fold()
+        self._fold_all()
         if not self._sending.acquire(timeout=wait_s):
             return False
         try:
@@ -261,7 +271,7 @@ class DriftAgent:
         """The thread's loop."""
         while self._rest():
             if self._waiting_rows >= self._limits.fold_rows:
-                self._fold()
+                self._fold_all()
             late = time.monotonic() - self._flushed_at >= self._limits.flush_s
             if late or self._unflushed >= self._limits.flush_rows:
                 self.flush()

@@ -118,17 +118,19 @@ def edges_of(ordered: NDArray[Any]) -> Values:
 
 def count_sorted(ordered: NDArray[Any], edges: Values, precision: np.dtype[Any]) -> tuple[Counts, Faults]:
     """Counts on the 2E+1 cells of `edges`, and the faults, of sorted floats (NaN last)."""
-    present = int(np.searchsorted(ordered, ordered.dtype.type(np.nan), "left"))
+    present = len(ordered)
+    if present and np.isnan(ordered[-1]):
+        present = int(np.searchsorted(ordered, ordered.dtype.type(np.nan), "left"))
     found, edges = _same_precision(ordered[:present], edges, precision)
-    below, upto = np.searchsorted(found, edges, "left"), np.searchsorted(found, edges, "right")
+    cells = np.full(2 * len(edges) + 1, present, np.int64)
     if len(edges):
+        below, upto = found.searchsorted(edges, "left"), found.searchsorted(edges, "right")
         # edges that lower precision makes equal: their values are counted once, at the first of them
         below[1:] = np.maximum(below[1:], upto[:-1])
-    cells = np.empty(2 * len(edges) + 1, np.int64)
-    cells[1::2] = upto - below
-    cells[0::2] = np.append(below, present) - np.append(0, upto)
-    low = int(np.searchsorted(found, -np.inf, "right"))
-    high = present - int(np.searchsorted(found, np.inf, "left"))
+        cells[0], cells[-1] = below[0], present - upto[-1]
+        cells[1::2], cells[2:-1:2] = upto - below, below[1:] - upto[:-1]
+    low = int(found.searchsorted(-np.inf, "right")) if present and found[0] == -np.inf else 0
+    high = present - int(found.searchsorted(np.inf, "left")) if present and found[-1] == np.inf else 0
     return cells, Faults(missing=len(ordered) - present, infinite_low=low, infinite_high=high)
 
 

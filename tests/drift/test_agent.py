@@ -376,7 +376,7 @@ def test_a_damaged_log_is_refused():
 def test_logs_are_bounded_too(agent, monkeypatch):
     monkeypatch.setattr(outbox, "MAX_LOGGED", 60)
     agent.observe(X[:50], P[:50], [str(i) for i in range(50)])
-    agent._fold()
+    agent._fold_all()
     agent.observe(X[:50], P[:50], [str(i) for i in range(50)])
     agent.flush()
     assert agent.status.unlogged == 50
