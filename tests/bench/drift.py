@@ -126,9 +126,8 @@ def compare_costs(rows, columns):
         for step in ("fit", "check"):
             if step in steps:
                 cpu_s, mb = steps[step]
-                print(
-                    f"| {method}{' (fit, once)' if step == 'fit' else ''} | {cpu_s:.2f} | {mb:.0f} | {cpu_s / own:.1f} |"
-                )
+                name = f"{method} (fit, once)" if step == "fit" else method
+                print(f"| {name} | {cpu_s:.2f} | {mb:.0f} | {cpu_s / own:.1f} |", flush=True)
     both = [found[m]["check"][0] for m in ("evidently psi", "evidently ks") if "check" in found[m]]
     return sum(both) / own if len(both) == 2 else None, found["ours"]["check"][1]
 
@@ -140,9 +139,8 @@ def agent_table(calls):
     rng = np.random.default_rng(2)
     x = rng.normal(size=(1_024, 30)).astype(np.float32)
     profile = DriftProfile.fit(as_frame(rng.normal(size=(20_000, 30)).astype(np.float32))[0])
-    print(
-        "\nagent.observe, 30 columns\n\n| rows a call | threads | rows/s | median us | 99 % us | lost |\n|---|---|---|---|---|---|"
-    )
+    print("\nagent.observe, 30 columns, called without a pause\n")
+    print("| rows a call | threads | rows/s | mean us | median us | 99 % us | lost |\n|---|---|---|---|---|---|---|")
     worst = 0.0
     for rows, threads in ((1, 1), (1_024, 1), (1_024, 8)):
         rate, times_us, lost = one_agent(profile, x[:rows], calls if rows > 1 else 20 * calls, threads)
@@ -239,9 +237,8 @@ def large_windows(trials, rows=1_000_000):
 
 def outlier_table(trials):
     """Largest relative change of PSI, and verdicts changed, when one of 5,000 rows becomes a million."""
-    print(
-        "\none outlier of 1e6 among 5,000 rows\n\n| shift, sd | largest change of PSI | verdicts changed |\n|---|---|---|"
-    )
+    print("\none outlier of 1e6 among 5,000 rows\n")
+    print("| shift, sd | median change of PSI | largest change of PSI | verdicts changed |\n|---|---|---|---|")
     worst = {}
     for shift in (0.0, 0.3, 1.0):
         changes, changed = [], 0
@@ -273,9 +270,8 @@ def concept_drift(trials):
         verdict = check(profile, Window.empty(profile).update(as_frame(x)[0]), performance=moved)
         seen += moved.moved
         blamed += "input" in verdict.moved
-        needed.append(
-            next((k for k in range(50, 1_001, 50) if check_performance(reference, p[:k], y[:k]).moved), np.inf)
-        )
+        steps = range(50, 1_001, 50)
+        needed.append(next((k for k in steps if check_performance(reference, p[:k], y[:k]).moved), np.inf))
         _, p, y = labelled(rng, 1_000, 0.0)
         false += check_performance(reference, p, y).moved
     return seen / trials, false / trials, blamed / trials, float(np.median(needed))
@@ -304,11 +300,7 @@ def must_reach(ratio, memory, shares, large, outliers, concept, agent_us, profil
     power = min(guarded[rows]["one +.3 sd"] for rows in SIZES if rows >= 1_000)
     nuisance = guarded[100_000]["all +.02 sd"]
     return [
-        Asked(
-            "CPU against Evidently psi + ks, at least 200",
-            "not run" if ratio is None else f"{ratio:.0f}",
-            (ratio or 0) >= 200,
-        ),
+        Asked("CPU against Evidently psi + ks, at least 200 times", f"{ratio or 0:.0f}", (ratio or 0) >= 200),
         Asked("extra memory under 50 MB", f"{memory:.0f} MB", memory < 50),
         Asked("alarms without drift, at most 2 %", f"{100 * false:.2f} %", false <= 0.02),
         Asked("one of 30 columns +.3 sd, n >= 1,000, at least 95 % seen", f"{100 * power:.1f} %", power >= 0.95),
