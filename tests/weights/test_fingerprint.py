@@ -3,6 +3,7 @@
 import contextlib
 import io
 import json
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -363,3 +364,12 @@ def test_a_damaged_fingerprint_file_is_refused_or_read(data: st.DataObject) -> N
     end = data.draw(st.integers(0, len(raw)) | st.just(len(raw)))
     with contextlib.suppress(BadInput):
         from_bytes(bytes(raw[:end]))
+
+
+def test_memory_is_bounded_by_the_chunk_not_the_model(tmp_path: Path) -> None:
+    write_safetensors(tmp_path / "m.safetensors", {"w": torch.randn(2500, 4096).half()})
+    taken(tmp_path / "m.safetensors")  # tables that are kept between calls
+    tracemalloc.start()
+    taken(tmp_path / "m.safetensors")
+    assert tracemalloc.get_traced_memory()[1] < 3 * 2**20
+    tracemalloc.stop()
