@@ -14,9 +14,20 @@ from heritage.repair.golden import Line, golden_section
 from heritage.repair.tensors import State
 from heritage.repair.vector import Vector, apply
 
-LINE_LOOKS = 12
-HULL_LOOKS = 10
 HULL_ROUNDS = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Looks:
+    """Looks at each line: from the drifted model, and in the further rounds of the hull search."""
+
+    line: int
+    hull: int
+
+
+FINE = Looks(12, 10)
+# enough to tell rungs apart: leaves .06 and .09 of a line
+COARSE = Looks(8, 7)
 # a round of the hull search that gains less than this (nats) is the last
 HULL_GAIN = 1e-4
 
@@ -63,24 +74,27 @@ def best_rollback(family: Family, judge: Judge) -> Fit:
     return Fit({best: 1.0}, looked[best], tuple(Curve(d, {}, ((1.0, v),)) for d, v in looked.items()))
 
 
-def best_line(family: Family, judge: Judge, at_zero: float) -> Fit:
+def best_line(family: Family, judge: Judge, at_zero: float, looks: Looks = FINE) -> Fit:
     """The best point on any line from the drifted model to one donor; `at_zero` is the NLL of the drifted model."""
-    walked = {d: _walk(family, judge, {}, d, at_zero, LINE_LOOKS) for d in family.vectors}
+    walked = {d: _walk(family, judge, {}, d, at_zero, looks.line) for d in family.vectors}
     return _best({}, at_zero, walked)
 
 
-def best_in_hull(family: Family, judge: Judge, at_zero: float, rounds: int = HULL_ROUNDS) -> Fit:
+def best_in_hull(family: Family, judge: Judge, first: Fit, looks: Looks = FINE, rounds: int = HULL_ROUNDS) -> Fit:
     """Frank-Wolfe with exact line search (Jaggi 2013): from the best point so far along the line to each donor.
 
-    At most `rounds` rounds of `HULL_LOOKS` looks a donor; coefficients stay at or above 0 with a sum of at most 1.
+    `first` is the first round, `best_line`; at most `rounds` in all. Coefficients stay at or above 0 with a sum of at
+    most 1.
     """
-    fit = Fit({}, at_zero)
-    for _ in range(rounds):
-        walked = {d: _walk(family, judge, fit.coefficients, d, fit.nll, HULL_LOOKS) for d in family.vectors}
+    fit = first
+    for _ in range(rounds - 1):
+        if judge.budget.spent or not fit.coefficients:
+            break
+        walked = {d: _walk(family, judge, fit.coefficients, d, fit.nll, looks.hull) for d in family.vectors}
         better = _best(fit.coefficients, fit.nll, walked)
         gain = fit.nll - better.nll
         fit = Fit(better.coefficients, better.nll, fit.curves + better.curves)
-        if gain < HULL_GAIN or judge.budget.spent:
+        if gain < HULL_GAIN:
             break
     return fit
 

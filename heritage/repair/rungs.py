@@ -12,7 +12,7 @@ from heritage.repair.batchnorm import has_statistics, reestimate
 from heritage.repair.evaluate import Budget, Judge, Runner
 from heritage.repair.finetune import blend, fine_tune
 from heritage.repair.layers import at_layers, fit_layers
-from heritage.repair.lines import Curve, Family, Fit
+from heritage.repair.lines import FINE, Curve, Family, Fit, Looks
 from heritage.repair.options import SearchOptions
 from heritage.repair.plan import Recipe, Rung, Statistics
 from heritage.repair.tensors import State, tied_names
@@ -27,9 +27,12 @@ SHARES = (0.25, 0.5, 0.75, 1.0)
 class Climb:
     """The best recipe of each rung that is a mix, simplest first, with the curves walked and what was left out."""
 
+    looks: Looks
     recipes: tuple[Recipe, ...] = ()
     curves: tuple[Curve, ...] = ()
     skipped: dict[str, str] = field(default_factory=dict)
+    # the lines from the drifted model are walked once, for the rung `one` and as the first round of the hull
+    lines: dict[Statistics, Fit] = field(default_factory=dict)
 
 
 @dataclass
@@ -88,10 +91,10 @@ class Workshop:
                 ends[end] = self.state(replace(recipe, share=1.0), rows)
             yield recipe, blend(starts[start], ends[end], recipe.share) if recipe.steps else starts[start]
 
-    def climb(self, rows: Rows, budget: Budget) -> Climb:
+    def climb(self, rows: Rows, budget: Budget, looks: Looks = FINE) -> Climb:
         """Every wanted rung that is a mix, tuned on `rows` within `budget`."""
         judge = Judge(self.runner, rows, budget)
-        climb = Climb()
+        climb = Climb(looks)
         zeros = {Statistics.KEPT: judge.nll(self.family.drifted)}
         if self.renews:
             zeros[Statistics.ADAPTED] = judge.nll(self.adapted.drifted)
@@ -99,7 +102,7 @@ class Workshop:
             if budget.spent and rung is not Rung.NONE:
                 climb.skipped[rung] = f"the budget of {self.options.budget} forward passes was spent"
                 continue
-            recipe, curves = self._tuned(rung, judge, zeros)
+            recipe, curves = self._tuned(rung, judge, zeros, climb)
             climb.curves += curves
             if recipe is not None:
                 climb.recipes += (recipe,)
@@ -119,7 +122,7 @@ class Workshop:
         return tuple(found)
 
     def _tuned(
-        self, rung: Rung, judge: Judge, zeros: Mapping[Statistics, float]
+        self, rung: Rung, judge: Judge, zeros: Mapping[Statistics, float], climb: Climb
     ) -> tuple[Recipe | None, tuple[Curve, ...]]:
         """The best recipe of one rung over the treatments of BatchNorm statistics; None where there is nothing to tune.
 
@@ -129,33 +132,32 @@ class Workshop:
             return Recipe(rung), ()
         if not (self.donors or (self.renews and rung is not Rung.ROLLBACK)):
             return None, ()
-        plain = self._fitted(rung, judge, self.family, zeros[Statistics.KEPT], Statistics.KEPT)
+        plain = self._fitted(rung, judge, Statistics.KEPT, zeros, climb)
         tried = [plain]
         if self.renews:
             after = replace(plain[0], statistics=Statistics.AFTER)
-            adapted = self._fitted(rung, judge, self.adapted, zeros[Statistics.ADAPTED], Statistics.ADAPTED)
+            adapted = self._fitted(rung, judge, Statistics.ADAPTED, zeros, climb)
             tried += [(after, judge.nll(self.state(after, None)), ()), adapted]
         return min(tried, key=lambda t: t[1])[0], plain[2]
 
     def _fitted(
-        self, rung: Rung, judge: Judge, family: Family, at_zero: float, statistics: Statistics
+        self, rung: Rung, judge: Judge, statistics: Statistics, zeros: Mapping[Statistics, float], climb: Climb
     ) -> tuple[Recipe, float, tuple[Curve, ...]]:
-        fit = _fit(rung, family, judge, at_zero)
+        family = self.family if statistics is Statistics.KEPT else self.adapted
+        if rung is Rung.ROLLBACK:
+            fit = lines.best_rollback(family, judge)
+        else:
+            if statistics not in climb.lines:
+                climb.lines[statistics] = lines.best_line(family, judge, zeros[statistics], climb.looks)
+            fit = climb.lines[statistics]
+        if rung is Rung.HULL:
+            fit = lines.best_in_hull(family, judge, fit, climb.looks)
         recipe = Recipe(rung, fit.coefficients, statistics, trim=self.options.trim)
-        nll = fit.nll
-        if rung is Rung.LAYERS and fit.coefficients:
-            ((donor, a),) = fit.coefficients.items()
-            recipe = replace(recipe, layers=fit_layers(family.drifted, family.vectors[donor], a, judge))
-            nll = judge.nll(self.state(recipe, None))
-        return recipe, nll, fit.curves
-
-
-def _fit(rung: Rung, family: Family, judge: Judge, at_zero: float) -> Fit:
-    if rung is Rung.ROLLBACK:
-        return lines.best_rollback(family, judge)
-    if rung is Rung.HULL:
-        return lines.best_in_hull(family, judge, at_zero)
-    return lines.best_line(family, judge, at_zero)
+        if rung is not Rung.LAYERS or not fit.coefficients:
+            return recipe, fit.nll, fit.curves
+        ((donor, a),) = fit.coefficients.items()
+        recipe = replace(recipe, layers=fit_layers(family.drifted, family.vectors[donor], a, judge))
+        return recipe, judge.nll(self.state(recipe, None)), fit.curves
 
 
 def make_workshop(

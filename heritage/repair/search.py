@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from heritage.errors import BadInput
 from heritage.repair.evaluate import Budget, Judge, fixed_threads, labels_of
-from heritage.repair.lines import Curve
+from heritage.repair.lines import COARSE, Curve
 from heritage.repair.options import SearchOptions
 from heritage.repair.plan import Recipe, Rung
 from heritage.repair.rungs import Workshop, make_workshop
@@ -168,7 +168,7 @@ def _held_out(
         tune, choose = tuning_split(rows, options.tune_share, [options.seed, i])
         budget = Budget(max(1, options.budget // (options.splits + 1)))
         judge = Judge(shop.runner, choose, budget)
-        climb = shop.climb(tune, budget)
+        climb = shop.climb(tune, budget, COARSE)
         recipes = shop.variants(climb, budget)
         if Rung.NONE not in options.rungs:
             recipes = (Recipe(Rung.NONE), *recipes)
