@@ -13,11 +13,16 @@ from heritage.errors import BadInput, NotFound
 if TYPE_CHECKING:
     import pandas as pd
 
+    from heritage.configs.edges import Edges
     from heritage.configs.study import Study
     from heritage.configs.suite import Fleet
     from heritage.configs.table import ConfigTable
 
 app = typer.Typer(name="configs", help="What the configurations of a fleet tell.", no_args_is_help=True)
+
+
+# in place of a file: every version of the registry
+REGISTRY = "registry"
 
 
 class Mode(StrEnum):
@@ -28,7 +33,10 @@ class Mode(StrEnum):
 
 
 TableOption = Annotated[
-    Path, typer.Option("--table", metavar="TABLE", help="csv, parquet, or a folder of config.json files.")
+    Path,
+    typer.Option(
+        "--table", metavar="TABLE", help="csv, parquet, a folder of config.json files, or 'registry' for all versions."
+    ),
 ]
 EdgesOption = Annotated[
     Path | None,
@@ -50,12 +58,25 @@ def _fleet(table: Path, edges: Path | None, scores: Path | None, mode: Mode, see
     from heritage.configs.edges import load_edges
     from heritage.configs.gower import Gower
     from heritage.configs.suite import Fleet
-    from heritage.configs.table import load_configs
 
-    loaded = load_configs(table)
+    loaded, recorded = _loaded(table)
     if not len(loaded):
         raise BadInput(f"{table}: no model is left of the table; {len(loaded.quarantine)} entries were set aside")
-    return Fleet(loaded, None if edges is None else load_edges(edges), _scores(scores), Gower(mode.value), seed)
+    return Fleet(loaded, recorded if edges is None else load_edges(edges), _scores(scores), Gower(mode.value), seed)
+
+
+def _loaded(table: Path) -> "tuple[ConfigTable, Edges | None]":
+    """The table, and the edges that the registry records where it comes from there."""
+    from heritage.configs.edges import from_manifests
+    from heritage.configs.sources import from_manifests as rows
+    from heritage.configs.table import load_configs, table_of
+
+    if str(table) != REGISTRY:
+        return load_configs(table), None
+    from heritage.cli.connect import connect
+
+    manifests = [manifest for _, manifest in connect().registry.manifests()]
+    return table_of(rows(manifests), "registry"), from_manifests(manifests)
 
 
 def _scores(path: Path | None) -> "pd.DataFrame | None":
@@ -196,7 +217,7 @@ def summary(table: TableOption) -> None:
     """The fleet on one screen of text."""
     from heritage.configs.summary import quick_summary
 
-    console.print(quick_summary(_loaded(table)), markup=False, end="")
+    console.print(quick_summary(_loaded(table)[0]), markup=False, end="")
 
 
 @app.command()
@@ -209,7 +230,7 @@ def explain(
     from heritage.configs.gower import explain as explained
     from heritage.configs.study import plain
 
-    loaded = _loaded(table)
+    loaded, _ = _loaded(table)
     i, j = (_position(loaded, model) for model in (first, second))
     frame = explained(encode(loaded, Gower(mode.value)), i, j)
     if as_json:
@@ -217,12 +238,6 @@ def explain(
         return
     console.print(f"distance {frame['contribution'].sum():.4f} over {frame['delta'].notna().sum()} shared fields")
     console.print(frame[frame["delta"].notna()].to_string(index=False, float_format="%.4f"), markup=False)
-
-
-def _loaded(table: Path) -> "ConfigTable":
-    from heritage.configs.table import load_configs
-
-    return load_configs(table)
 
 
 def _position(table: "ConfigTable", model: str) -> int:
