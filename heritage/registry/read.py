@@ -1,6 +1,7 @@
 """Reading the registry: versions, manifests, the lineage graph. Names and tags found there are text from outside."""
 
 from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +19,7 @@ from heritage.registry.connect import Connection
 FAMILY = "heritage.family"
 DUPLICATE_OF = "heritage.duplicate_of"
 PAGE = 500
+READERS = 6  # manifests read at once; the HTTP client keeps 10 connections
 MAX_ANCESTORS = 100_000
 
 
@@ -123,11 +125,14 @@ class Reader:
 
         An outage is raised, not told as a fault of the version.
         """
-        for version in self.versions() if versions is None else versions:
-            try:
-                yield Entry(version, self.manifest(version))
-            except (BadInput, Conflict, NotFound) as error:
-                yield Entry(version, None, printable(str(error), 1000))
+        with ThreadPoolExecutor(READERS, "heritage-manifests") as pool:
+            yield from pool.map(self._entry, self.versions() if versions is None else versions)
+
+    def _entry(self, version: ModelVersion) -> Entry:
+        try:
+            return Entry(version, self.manifest(version))
+        except (BadInput, Conflict, NotFound) as error:
+            return Entry(version, None, printable(str(error), 1000))
 
     def manifests(self) -> Iterator[tuple[ModelVersion, Manifest]]:
         """Every version whose manifest is sound, with it; see `entries` for the others."""
