@@ -42,7 +42,7 @@ class Cues:
         return self._adapters[i, j]
 
     def features(self, i: int, j: int) -> NDArray[np.float64]:
-        """The features of the pair, i as the parent; rows that decay alone has touched are not looked for in adapters."""
+        """The features of the pair, i as the parent; adapters are not searched for rows that only decayed."""
         scaled = scaled_rows(self.family, i, j) if self.adapter(min(i, j), max(i, j)) is None else Scaled()
         return features(self.family.distances, self.evidence.traits, self._classes, i, j, scaled)
 

@@ -7,9 +7,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from heritage.recovery.architecture import Slot
+from heritage.recovery.models import NotFinite
 from heritage.recovery.stack import Floats, Stack
 
 Matrix = NDArray[np.float64]
+_IMMENSE = 1e15
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -36,6 +38,7 @@ def measure(stack: Stack, members: Sequence[int]) -> Distances:
 
     Values are centred on the family's mean before the product: steps are a thousandth of the norm, and a product of
     uncentred float32 values would lose them. Cost: K slots, n^2 P multiplications, memory of one tile and K n^2.
+    Raises `NotFinite` for a model with weights that are NaN, infinite or immense.
     """
     count = len(stack.slots), len(members)
     squared = np.full((*count, len(members)), np.nan)
@@ -58,7 +61,10 @@ def _slot(stack: Stack, k: int, members: Sequence[int]) -> tuple[Matrix, Matrix,
     n = len(members)
     gram, norm, total = np.zeros((n, n)), np.zeros(n), np.zeros(n)
     for _, values in stack.tiles(k, members):
-        mean, part = _centred(values)
+        mean = values.mean(0)
+        if not np.abs(mean).max(initial=0.0) < _IMMENSE:  # also where it is NaN
+            raise NotFinite(stack.models[members[int(np.argmax(_immense(values)))]], stack.slots[k].name)
+        part = values - mean
         gram += part @ part.T
         # |x|^2 = |mean|^2 + 2 <mean, x - mean> + |x - mean|^2 keeps the difference of two norms exact
         norm += float(np.dot(mean, mean.astype(np.float64))) + 2.0 * (part @ mean)
@@ -66,6 +72,6 @@ def _slot(stack: Stack, k: int, members: Sequence[int]) -> tuple[Matrix, Matrix,
     return gram, norm + np.diag(gram), total
 
 
-def _centred(values: Floats) -> tuple[Floats, Floats]:
-    mean = values.mean(0)
-    return mean, values - mean
+def _immense(values: Floats) -> NDArray[np.bool_]:
+    """Which rows hold something that is no number, or too large to be squared."""
+    return np.asarray(~(np.abs(values) < _IMMENSE).all(1))

@@ -36,7 +36,7 @@ def similarity(stack: Stack, sample: Sample) -> Similarity:
     for k, slot in enumerate(stack.slots):
         if not slot.is_matrix:
             continue
-        v = np.nan_to_num(sample.values[:, sample.columns(k)].astype(np.float64))
+        v = np.nan_to_num(sample.values[:, sample.columns(k)].astype(np.float64), posinf=0.0, neginf=0.0)
         v -= v.mean(1, keepdims=True)
         v /= np.maximum(np.linalg.norm(v, axis=1, keepdims=True), 1e-30)
         both = np.outer(stack.present[k], stack.present[k]) * v.shape[1]

@@ -8,25 +8,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from heritage.errors import BadInput
-from heritage.names import printable
 from heritage.recovery.architecture import is_head
 from heritage.recovery.distance import Distances
-from heritage.recovery.models import Model
 from heritage.recovery.precision import kept_dtype, rounding_variance
 from heritage.recovery.sample import Sample
 from heritage.recovery.stack import Floats, Stack
-
-
-class NotFinite(BadInput):
-    """A model holds weights that are NaN, infinite or too large to be squared."""
-
-    def __init__(self, model: Model, tensor: str) -> None:
-        super().__init__(
-            f"model '{printable(model.name)}': tensor '{printable(tensor)}' holds NaN, infinite or immense weights; "
-            "mend the file, or leave it out (--keep-going does)"
-        )
-        self.model = model
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,12 +103,3 @@ class Family:
         here = [k for k in range(len(self.stack.slots)) if self.stack.present[k, self.members[i]]]
         largest = max(here, key=lambda k: self.stack.slots[k].size)
         return self.stack.dtype(self.members[i], largest)
-
-
-def check_finite(family: Family) -> None:
-    """Raise `NotFinite` for the first member whose norms are no numbers."""
-    norms = family.distances.norms
-    for row, i in enumerate(family.members):
-        bad = family.present(row) & ~np.isfinite(norms[:, row])
-        if bad.any():
-            raise NotFinite(family.stack.models[i], family.stack.slots[int(np.argmax(bad))].name)

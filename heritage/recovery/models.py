@@ -7,6 +7,7 @@ from functools import cached_property
 from pathlib import Path
 
 from heritage.errors import BadInput, HeritageError, NotFound
+from heritage.names import printable
 from heritage.recovery.architecture import Signature, signature
 from heritage.weights.checkpoint import Checkpoint
 
@@ -22,6 +23,17 @@ class Model:
     def signature(self) -> Signature:
         """Its slots and buffers."""
         return signature({t.name: (t.shape, t.is_float) for t in self.weights.tensors.values()})
+
+
+class NotFinite(BadInput):
+    """A model holds weights that are NaN, infinite or too large to be squared."""
+
+    def __init__(self, model: Model, tensor: str) -> None:
+        super().__init__(
+            f"model '{printable(model.name)}': tensor '{printable(tensor)}' holds NaN, infinite or immense weights; "
+            "mend the file, or leave it out (--keep-going does)"
+        )
+        self.model = model
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,9 +11,9 @@ from heritage.errors import BadInput
 from heritage.recovery.architecture import group
 from heritage.recovery.distance import measure
 from heritage.recovery.families import FAMILY_METHODS, Z_SCORE, similarity
-from heritage.recovery.family import Family, NotFinite, check_finite
+from heritage.recovery.family import Family
 from heritage.recovery.methods import METRICS, TREE_METHODS
-from heritage.recovery.models import Model, Skipped
+from heritage.recovery.models import Model, NotFinite, Skipped
 from heritage.recovery.proofs.twins import classes_of_twins
 from heritage.recovery.sample import Sample, draw
 from heritage.recovery.stack import stack_of
@@ -117,7 +117,6 @@ def _recover_group(models: Sequence[Model], options: Options) -> list[RecoveredF
         spare = {i for t in alike for i in t[1:]}
         core = [i for i in members if i not in spare]
         family = Family(stack, core, Sample(sample.values[core], sample.bounds), measure(stack, core))
-        check_finite(family)
         out.append(_named(family, members, alike, keys, options))
     return out
 

@@ -22,7 +22,7 @@ def undirected_tree(cost: Matrix, cues: Cues) -> set[Edge]:
     later = below_merges(evidence)
     forced = [(p.parents[0], p.child) for p in evidence.edges if p.child not in later]
     tree = spanning_tree(cost, forced, later)
-    tree = _settle_ties(cost, cues, tree, dict((c, p) for p, c in forced))
+    tree = _settle_ties(cost, cues, tree, {c: p for p, c in forced})
     return _insert(tree, cost, evidence, later, {(min(e), max(e)) for e in forced})
 
 

@@ -55,12 +55,13 @@ def suspects(cloud: Cloud) -> dict[int, Matrix]:
 
 def merges(cloud: Cloud, between: dict[int, Matrix]) -> list[Proof]:
     """Suspects that are a combination of others up to rounding, one proof each."""
-    found = []
-    for m, gram in between.items():
-        proof = _line(cloud, m, gram) or _sphere(cloud, m, gram) or _soup(cloud, m, gram)
-        if proof is not None:
-            found.append(proof)
-    return found
+    found = {m: proof for m, gram in between.items() if (proof := _line(cloud, m, gram) or _sphere(cloud, m, gram))}
+    # a merge of a merge would be ambiguous: its parents explain the same point
+    for plain in (frozenset(found), frozenset[int]()):
+        for m, gram in between.items():
+            if m not in found and (proof := _soup(cloud, m, gram, plain)) is not None:
+                found[m] = proof
+    return [found[m] for m in sorted(found)]
 
 
 def _pairs(gram: Matrix) -> tuple[Matrix, Matrix, Matrix]:
@@ -86,11 +87,14 @@ def _line(cloud: Cloud, m: int, gram: Matrix) -> Proof | None:
     return Proof("merge", (int(a), int(b)), m, _NATS, "linear", weights)
 
 
-def _soup(cloud: Cloud, m: int, gram: Matrix) -> Proof | None:
+def _soup(cloud: Cloud, m: int, gram: Matrix, without: frozenset[int]) -> Proof | None:
     """The merge as a convex combination of several others: the nearest point of their hull is the merge itself."""
     from scipy.optimize import nnls
 
-    others = [i for i in range(len(gram)) if i != m and gram[i, i] > _CLEAR * (cloud.noise[i] + cloud.noise[m])]
+    far = np.diag(gram) > _CLEAR * (cloud.noise + cloud.noise[m])
+    others = [i for i in np.flatnonzero(far).tolist() if i != m and i not in without]
+    if len(others) < 3:
+        return None
     scale = float(np.sqrt(np.median(np.diag(gram)[others])))
     # m as origin; coordinates in which inner products are those of `gram`
     value, vector = np.linalg.eigh(gram[np.ix_(others, others)])

@@ -6,11 +6,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from heritage.recovery.family import Family, Proof
-from heritage.recovery.precision import ulp
+from heritage.recovery.precision import NARROW, ulp
 
 _NATS = 30.0
 _TOPS = (127.0, 7.0, 128.0, 8.0)
 _STEPS = (255.0, 15.0)
+_FEW = 24
+_MOSTLY = 0.6  # share of a quantised model's matrix entries that must show a grid
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -52,7 +54,8 @@ def find_grid(matrix: NDArray[np.float32], dtype: str) -> Grid | None:
         if axis != "tensor" and view.shape[1] < 4:
             continue
         first = view[: max(4, 4096 // max(1, view.shape[1]))][:, :8192]
-        for step in _candidates(view):
+        for rough in _candidates(view):
+            step = _refined(view, rough) if dtype in NARROW else rough
             if _lies_on(first, step[: len(first)], dtype) and _lies_on(view, step, dtype):
                 return Grid(step if axis != "column" else step.T, axis)
     return None
@@ -62,6 +65,15 @@ def _candidates(view: NDArray[np.float32]) -> list[NDArray[np.float64]]:
     top = np.abs(view).max(1, keepdims=True).astype(np.float64)
     spread = (view.max(1, keepdims=True).astype(np.float64) - view.min(1, keepdims=True)) / 1.0
     return [top / t for t in _TOPS] + [spread / s for s in _STEPS]
+
+
+def _refined(view: NDArray[np.float32], step: NDArray[np.float64]) -> NDArray[np.float64]:
+    """`step` by least squares over entries of few steps: one that was read off a rounded extreme is too rough."""
+    for _ in range(2):
+        count = np.round(view / np.maximum(step, 1e-30))
+        count[np.abs(count) > _FEW] = 0
+        step = np.sum(view * count, axis=1, keepdims=True) / np.maximum(np.sum(count**2, axis=1, keepdims=True), 1.0)
+    return np.asarray(step, np.float64)
 
 
 def _lies_on(view: NDArray[np.float32], step: NDArray[np.float64], dtype: str) -> bool:
@@ -84,7 +96,7 @@ def quantisations(family: Family, grid_of: list[dict[int, Grid]]) -> list[Proof]
         energy = sum(float((g.step**2).mean()) / 12 * family.stack.slots[k].size for k, g in grid.items())
         d2 = np.nansum(family.distances.squared[list(grid)], axis=0)[c]
         most = 1.6 * energy + _noise(family, c)
-        near = [int(p) for p in np.argsort(d2, kind="stable") if p != c and 0.5 * energy < d2[p] < most]
+        near = [int(p) for p in np.argsort(d2, kind="stable") if p != c and 0.15 * energy < d2[p] < most]
         for p in near[:4]:
             if not _on_same_grid(grid_of[p], grid) and _within_half_a_step(family, p, c, grid):
                 found.append(Proof("quantize", (p,), c, _NATS, "grid", {"axis": next(iter(grid.values())).axis}))
@@ -104,7 +116,12 @@ def _noise(family: Family, c: int) -> float:
 
 
 def _within_half_a_step(family: Family, p: int, c: int, grid: dict[int, Grid]) -> bool:
+    size = {k: family.stack.slots[k].size for k in family.shared(p, c) if family.stack.slots[k].is_matrix}
+    if sum(size.get(k, 0) for k in grid) < _MOSTLY * sum(size.values()):
+        return False
     for k in family.shared(p, c):
+        if k in size and k not in grid and family.dtypes[c] in NARROW:
+            continue  # a coarse type may hide the grid of a tensor
         a, b = family.values(p, k), family.values(c, k)
         off = np.abs(a.astype(np.float64) - b)
         slack = 1.01 * (ulp(a, family.dtypes[p]) + ulp(b, family.dtypes[c]))
@@ -112,6 +129,6 @@ def _within_half_a_step(family: Family, p: int, c: int, grid: dict[int, Grid]) -
         if k in grid:
             shape = family.stack.slots[k].shape
             half = np.broadcast_to(0.502 * grid[k].step, (shape[0], a.size // shape[0])).reshape(-1)
-        if float((off <= half + slack).mean()) < 0.999:
+        if float((off <= half + slack).mean()) < (0.985 if family.dtypes[c] in NARROW else 0.999):
             return False
     return True

@@ -1,0 +1,181 @@
+import json
+import random
+
+import numpy as np
+import pytest
+import torch
+import typer
+from safetensors.torch import save_file
+from typer.testing import CliRunner
+
+from heritage.cli.recover import register
+from heritage.errors import BadInput, NotFound
+from heritage.recovery.models import open_folder
+from heritage.recovery.recover import Options, recover
+from heritage.testing import relations as made
+
+from .conftest import Planter
+
+
+def recovered(folder, options=Options(), keep_going=False):  # noqa: B008
+    with open_folder(folder, keep_going) as (models, skipped):
+        found = recover(models, options, keep_going)
+    return found.document(), skipped, found.skipped
+
+
+@pytest.fixture
+def forest():
+    """Two families and a loner; every relation in the first."""
+    p, q = Planter(1), Planter(2)
+    root = p.root()
+    a, b = p.finetuned(root, 0.03), p.finetuned(root, 0.04)
+    states = {"root": root, "a": a, "b": b, "chain": p.finetuned(a, 0.02), "lora": p.adapted(b)}
+    states["pruned"] = made.prune(a, 0.4, True)[0]
+    states["tuned"] = p.finetuned(states["pruned"], 0.02)
+    states["int8"] = made.quantise(b, True)
+    states["merge"] = made.linear([a, b], [0.4, 0.6])
+    other = q.root()
+    states |= {"other": other, "other-child": q.finetuned(other, 0.03), "loner": Planter(3).root()}
+    return states
+
+
+EXPECTED = {
+    ("root", "a", "finetune"),
+    ("root", "b", "finetune"),
+    ("a", "chain", "finetune"),
+    ("b", "lora", "lora"),
+    ("a", "pruned", "prune"),
+    ("pruned", "tuned", "finetune"),
+    ("b", "int8", "quantize"),
+    ("a", "merge", "merge"),
+    ("b", "merge", "merge"),
+    ("other", "other-child", "finetune"),
+}
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=["f32", "bf16"])
+def test_a_planted_forest_is_recovered_whole(forest, saved, dtype):
+    document, _, _ = recovered(saved(forest, dtype))
+    assert {(e["parent"], e["child"], e["relation"]) for e in document["edges"]} == EXPECTED
+    assert set(document["roots"]) == {"root", "other", "loner"}
+    assert sorted(len(f["members"]) for f in document["families"]) == [1, 2, 9]
+    assert all(0 < e["confidence"] <= 1 for e in document["edges"])
+
+
+def test_the_result_depends_on_neither_names_nor_order(forest, tmp_path):
+    def run(seed):
+        names = [f"{i:04d}" for i in range(len(forest))]
+        random.Random(seed).shuffle(names)
+        folder = tmp_path / str(seed)
+        folder.mkdir()
+        for name, state in zip(names, forest.values(), strict=True):
+            save_file({k: state[k].contiguous() for k in random.Random(seed).sample(sorted(state), len(state))},
+                      folder / f"{name}.safetensors")  # fmt: skip
+        back = dict(zip(names, forest, strict=True))
+        document, _, _ = recovered(folder)
+        edges = {(back[e["parent"]], back[e["child"]], e["relation"], e["confidence"]) for e in document["edges"]}
+        families = {(f["id"], frozenset(back[m] for m in f["members"])) for f in document["families"]}
+        return edges, families, {back[r] for r in document["roots"]}
+
+    first = run(1)
+    assert all(run(seed) == first for seed in (2, 3, 4))
+
+
+def test_twins_are_one_model_with_copies(planter, saved):
+    root = planter.root()
+    child = planter.finetuned(root, 0.03)
+    document, _, _ = recovered(saved({"root": root, "child": child, "twin": dict(child)}))
+    relations = {frozenset((e["parent"], e["child"])): e["relation"] for e in document["edges"]}
+    assert relations[frozenset(("child", "twin"))] == "copy"
+    assert len(document["edges"]) == 2
+    assert document["roots"] == ["root"]
+
+
+def test_two_identical_models_and_one_model_have_a_clear_outcome(planter, saved, tmp_path):
+    root = planter.root()
+    document, _, _ = recovered(saved({"x": root, "y": dict(root)}))
+    assert [e["relation"] for e in document["edges"]] == ["copy"]
+    assert len(document["roots"]) == 1
+    one = tmp_path / "one"
+    one.mkdir()
+    save_file(root, one / "only.safetensors")
+    document = recovered(one)[0]
+    assert (document["edges"], document["roots"]) == ([], ["only"])
+
+
+@pytest.mark.parametrize("tree", ["heritage", "mother", "distance", "kurtosis"])
+@pytest.mark.parametrize("metric", ["auto", "l2", "cosine", "rank"])
+def test_every_method_gives_a_tree_over_all_members(forest, saved, tree, metric):
+    document, _, _ = recovered(saved(forest), Options(tree=tree, metric=metric))
+    children = {e["child"] for e in document["edges"]}
+    everyone = {m for f in document["families"] for m in f["members"]}
+    assert children | set(document["roots"]) == everyone
+    assert children.isdisjoint(document["roots"])
+
+
+def test_unknown_methods_are_named_with_those_that_exist():
+    with pytest.raises(BadInput, match="choose one of distance, heritage"):
+        Options(tree="oracle")
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_weights_that_are_no_numbers_are_refused_or_left_out(forest, saved, value):
+    forest["b"]["layer.1.dense.weight"][3, 3] = value
+    folder = saved(forest)
+    with pytest.raises(BadInput, match=r"'b'.*layer\.1\.dense\.weight"):
+        recovered(folder)
+    document, _, skipped = recovered(folder, keep_going=True)
+    assert [s.name for s in skipped] == ["b"]
+    assert "b" not in {m for f in document["families"] for m in f["members"]}
+    assert len(document["edges"]) >= 7
+
+
+def test_mismatched_shapes_and_missing_tensors_are_compared_where_they_can_be(forest, saved):
+    forest["a"] = {**forest["a"], "classifier.weight": torch.ones(9, 32), "classifier.bias": torch.ones(9)}
+    forest["chain"] = {k: v for k, v in forest["chain"].items() if not k.startswith("classifier")}
+    document, _, _ = recovered(saved(forest))
+    edges = {(e["parent"], e["child"]) for e in document["edges"]}
+    assert {("root", "a"), ("a", "chain")} <= edges
+
+
+app = typer.Typer()
+app.callback()(lambda: None)
+register(app)
+
+
+def run(*arguments):
+    return CliRunner().invoke(app, ["recover", *map(str, arguments)])
+
+
+def test_the_command_writes_exactly_the_document(forest, saved, tmp_path):
+    out = tmp_path / "out.json"
+    assert run(saved(forest), "--json", out).exit_code == 0
+    document = json.loads(out.read_text())
+    assert document.keys() == {"families", "edges", "roots"}
+    assert {k for e in document["edges"] for k in e} == {"parent", "child", "relation", "confidence"}
+    assert {(e["parent"], e["child"], e["relation"]) for e in document["edges"]} == EXPECTED
+
+
+def test_the_command_draws_trees(forest, saved):
+    result = run(saved(forest))
+    assert result.exit_code == 0
+    assert "other-child  finetune" in result.stdout
+    assert "also from" in result.stdout
+
+
+def test_one_corrupt_file_is_named_and_can_be_left_out(forest, saved, tmp_path):
+    folder = saved(forest)
+    (folder / "broken.safetensors").write_bytes(b"\xff" * 64)
+    result = run(folder, "--json", tmp_path / "o.json")
+    assert isinstance(result.exception, BadInput)
+    assert "broken" in str(result.exception)
+    assert "--keep-going" in str(result.exception)
+    kept = run(folder, "--json", tmp_path / "o.json", "--keep-going")
+    assert kept.exit_code == 0
+    assert "left out broken" in kept.stderr
+
+
+def test_an_empty_or_absent_folder_is_an_error(tmp_path):
+    for folder in (tmp_path, tmp_path / "nowhere"):
+        with pytest.raises(NotFound), open_folder(folder):
+            pass

@@ -1,0 +1,120 @@
+from itertools import pairwise
+
+import networkx as nx
+import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from heritage.recovery.confidence import direction_confidence
+from heritage.recovery.edmonds import minimum_arborescence
+from heritage.recovery.family import Proof
+from heritage.recovery.skeleton import bottlenecks
+from heritage.recovery.tree import component, insert_merge, orient, root_scores, spanning_tree
+
+seeds = st.integers(0, 2**32 - 1)
+
+
+def random_costs(seed, n):
+    cost = np.random.default_rng(seed).uniform(0.1, 1.0, (n, n))
+    cost = cost + cost.T
+    np.fill_diagonal(cost, np.inf)
+    return cost
+
+
+@given(seeds, st.integers(2, 12))
+def test_the_spanning_tree_costs_what_networkx_finds(seed, n):
+    cost = random_costs(seed, n)
+    graph = nx.Graph()
+    graph.add_weighted_edges_from((i, j, cost[i, j]) for i in range(n) for j in range(i))
+    expected = nx.minimum_spanning_tree(graph).size("weight")
+    tree = spanning_tree(cost, [])
+    assert len(tree) == n - 1
+    assert np.isclose(sum(cost[e] for e in tree), expected)
+
+
+def test_forced_edges_stay_and_excluded_nodes_are_left_out():
+    cost = random_costs(1, 6)
+    dearest = max((cost[i, j], i, j) for i in range(6) for j in range(i) if 5 not in (i, j))[1:]
+    tree = spanning_tree(cost, [dearest], without=[5])
+    assert (min(dearest), max(dearest)) in tree
+    assert all(5 not in e for e in tree)
+
+
+@settings(max_examples=60)
+@given(seeds, st.integers(2, 9))
+def test_the_arborescence_costs_what_networkx_finds(seed, n):
+    cost = np.random.default_rng(seed).integers(1, 20, (n, n)).astype(float)
+    np.fill_diagonal(cost, np.inf)
+    graph = nx.DiGraph()
+    graph.add_weighted_edges_from((i, j, cost[i, j]) for i in range(n) for j in range(n) if i != j)
+    expected = nx.minimum_spanning_arborescence(graph).size("weight")
+    parents = minimum_arborescence(cost)
+    assert len(parents) == n - 1
+    assert sum(cost[p, c] for c, p in parents.items()) == expected
+
+
+@given(seeds, st.integers(2, 10))
+def test_root_scores_are_the_sums_that_orienting_gives(seed, n):
+    rng = np.random.default_rng(seed)
+    tree = sorted(spanning_tree(random_costs(seed, n), []))
+    towards = {e: float(rng.normal()) for e in tree}
+    scores = root_scores(tree, towards, list(range(n)))
+    for root in range(n):
+        direct = sum(towards.get((p, c), -towards.get((c, p), 0.0)) for c, p in orient(tree, root).items())
+        assert np.isclose(scores[root], direct)
+
+
+@given(seeds, st.integers(2, 9))
+def test_bottlenecks_are_the_dearest_edges_of_paths(seed, n):
+    cost = random_costs(seed, n)
+    tree = spanning_tree(cost, [])
+    found = bottlenecks(cost, tree)
+    graph = nx.Graph(list(tree))
+    for i in range(n):
+        for j in range(i):
+            path = nx.shortest_path(graph, i, j)
+            assert found[i, j] == max(cost[a, b] for a, b in pairwise(path))
+
+
+def planted_points(seed, n):
+    """Points of a random tree with orthogonal unit steps of random length, and the tree."""
+    rng = np.random.default_rng(seed)
+    points, edges = np.zeros((n, n)), set()
+    for i in range(1, n):
+        parent = int(rng.integers(i))
+        points[i] = points[parent]
+        points[i, i] += rng.uniform(0.5, 2.0)
+        edges.add((parent, i))
+    return points, edges
+
+
+def distances(points):
+    cost = ((points[:, None] - points[None]) ** 2).sum(-1)
+    np.fill_diagonal(cost, np.inf)
+    return cost
+
+
+@given(seeds, st.integers(2, 15))
+def test_a_planted_tree_with_orthogonal_steps_is_found(seed, n):
+    points, edges = planted_points(seed, n)
+    assert spanning_tree(distances(points), []) == edges
+
+
+@given(seeds, st.integers(4, 12))
+def test_a_merge_is_no_short_cut(seed, n):
+    points, edges = planted_points(seed, n)
+    rng = np.random.default_rng(seed)
+    a, b = (int(x) for x in rng.choice(n, 2, replace=False))
+    points = np.vstack([points, (points[a] + points[b]) / 2])
+    cost = distances(points)
+    core = spanning_tree(cost, [], without=[n])
+    tree = insert_merge(core, cost, Proof("merge", (a, b), n, 30.0, "linear"), set())
+    assert tree - {(a, n)} == edges
+    assert component(tree, 0) == set(range(n + 1))
+
+
+def test_direction_confidence_is_the_chance_of_roots_on_the_parents_side():
+    tree = [(0, 1), (1, 2)]
+    sure = direction_confidence(tree, 0, {0: 0.7, 1: 0.2, 2: 0.1})
+    assert np.isclose(sure[0, 1], 0.7)
+    assert np.isclose(sure[1, 2], 0.9)
