@@ -70,15 +70,13 @@ class Stack:
 
         Also on Ctrl-C and SIGTERM. Only the main thread may use it, as only that may handle signals.
         """
-        before = signal.signal(signal.SIGTERM, _leave)
-        try:
+        with _interrupts() as raise_missed:
             stack = cls.up(work_dir, airflow, plan)
             try:
+                raise_missed()
                 yield stack
             finally:
                 stack.down(stack.started)
-        finally:
-            signal.signal(signal.SIGTERM, before)
 
     def down(self, names: tuple[str, ...] = (AIRFLOW, MLFLOW, S3)) -> None:
         """Stop these servers, the last started first; also what an interrupted start left behind."""
@@ -135,6 +133,7 @@ class _Start:
     plan: Plan
     known: dict[str, Service]
     started: list[str] = field(default_factory=list)
+    begun: list[str] = field(default_factory=list)
 
     def run(self) -> Stack:
         running = _running(self.known)
@@ -144,8 +143,12 @@ class _Start:
             if self.plan.airflow or AIRFLOW in running:
                 self._ensure(AIRFLOW, running, self.plan.airflow_port, self._start_airflow)
         except BaseException:
-            for name in reversed(self.started):
-                _stop(self.work_dir, name, self.known.pop(name).process)
+            for name in reversed(self.begun):
+                # one that was interrupted half-way through its start is known by its mark only
+                service = self.known.pop(name, None)
+                found = service.process if service else processes.find(name, self.work_dir / _LOGS[name])
+                if found is not None:
+                    _stop(self.work_dir, name, found)
             state.write(self.work_dir, self.known)
             raise
         return Stack(self.work_dir, dict(self.known), tuple(reversed(self.started)))
@@ -159,6 +162,7 @@ class _Start:
         if (last := self.known.pop(name, None)) is not None:
             _stop(self.work_dir, name, last.process)
             port = port or (last.port if is_free(last.port) else None)
+        self.begun.append(name)
         self.known[name] = start(port)
         self.started.append(name)
         state.write(self.work_dir, self.known)
@@ -193,5 +197,28 @@ def _stop(work_dir: Path, name: str, process: processes.Process) -> None:
         processes.stop(process, airflow.STOP_GRACE_S if name == AIRFLOW else tracking.STOP_GRACE_S)
 
 
-def _leave(number: int, _frame: FrameType | None) -> None:
-    raise SystemExit(128 + number)
+@contextmanager
+def _interrupts() -> Iterator[Callable[[], None]]:
+    """SIGINT and SIGTERM end the block as exceptions; gives a function that raises one that got lost.
+
+    Python drops an exception that a signal raises inside a callback of the interpreter, such as the one that runs
+    after every import.
+    """
+    seen: list[int] = []
+
+    def leave(number: int, _frame: FrameType | None) -> None:
+        seen.append(number)
+        raise_missed()
+
+    def raise_missed() -> None:
+        if signal.SIGINT in seen:
+            raise KeyboardInterrupt
+        if seen:
+            raise SystemExit(128 + seen[0])
+
+    before = {number: signal.signal(number, leave) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield raise_missed
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -113,6 +113,31 @@ def test_an_interrupted_start_stops_what_it_started(work_dir, number):
     assert not (work_dir / "services.json").exists()
 
 
+DROPPED = """
+import os, signal
+from heritage.local.stack import _interrupts
+
+class Dropping:
+    def __del__(self):
+        os.kill(os.getpid(), signal.SIGINT)
+        [None for _ in range(3)]
+
+with _interrupts() as raise_missed:
+    Dropping()
+    print("went on", flush=True)
+    raise_missed()
+    print("went on still", flush=True)
+"""
+
+
+def test_an_interrupt_that_python_drops_is_made_good_for():
+    """Given an interrupt inside a finaliser, where Python ignores exceptions, then it is raised later."""
+    said = subprocess.run([sys.executable, "-c", DROPPED], capture_output=True, text=True, check=False)
+
+    assert said.stdout == "went on\n"
+    assert said.returncode == -signal.SIGINT
+
+
 def test_a_terminated_block_stops_what_it_started(work_dir):
     command = [sys.executable, "-c", HOLD, str(work_dir)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as holder:
