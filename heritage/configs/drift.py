@@ -39,8 +39,8 @@ def positions(table: ConfigTable, edges: pd.DataFrame) -> tuple[NDArray[np.int64
     """Rows of parents and of children of `edges`, all of which must be in `table`."""
     place = table.positions
     return (
-        np.array([place[p] for p in edges["parent_id"]], dtype=np.int64),
-        np.array([place[c] for c in edges["child_id"]], dtype=np.int64),
+        np.array([place[p] for p in edges["parent_id"].tolist()], dtype=np.int64),
+        np.array([place[c] for c in edges["child_id"].tolist()], dtype=np.int64),
     )
 
 

@@ -36,7 +36,7 @@ class ConfigTable:
     @cached_property
     def positions(self) -> dict[str, int]:
         """Row of each model id."""
-        return {model: i for i, model in enumerate(self.frame["modelId"])}
+        return {model: i for i, model in enumerate(self.frame["modelId"].tolist())}
 
     def column(self, name: str) -> pd.Series:
         """Column `name`, or all missing where the table has none (a study then reports no coverage)."""
