@@ -8,8 +8,9 @@ from heritage.recovery.confidence import direction_confidence, edge_confidence, 
 from heritage.recovery.cues import Cues
 from heritage.recovery.evidence import gather
 from heritage.recovery.family import Family
+from heritage.recovery.siblings import straighten
 from heritage.recovery.skeleton import undirected_tree
-from heritage.recovery.tree import Edge, component, orient, root_scores
+from heritage.recovery.tree import Edge, components, orient, root_scores
 from heritage.recovery.trees import Tree, TreeEdge
 
 Matrix = NDArray[np.float64]
@@ -21,16 +22,15 @@ def heritage_tree(family: Family, cost: Matrix) -> Tree:
         return Tree((), {0: 1.0})
     cues = Cues(family, gather(family))
     tree = undirected_tree(cost, cues)
+    proved = {(min(e), max(e)) for e in cues.proved}
     edges: list[TreeEdge] = []
     roots: dict[int, float] = {}
-    left = set(range(family.count))
-    while left:
-        part = component(tree, min(left))
-        left -= part
-        inside = sorted(e for e in tree if e[0] in part)
-        root, chance = choose_root(inside, cues, sorted(part))
+    for nodes in components(tree, family.count):
+        inside = {e for e in tree if e[0] in nodes}
+        inside = straighten(inside, choose_root(sorted(inside), cues, nodes)[0], cues, proved)
+        root, chance = choose_root(sorted(inside), cues, nodes)
         roots[root] = chance[root]
-        edges += _directed(cues, cost, inside, root, chance)
+        edges += _directed(cues, cost, sorted(inside), root, chance)
     return Tree(tuple(edges), roots)
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,7 +29,7 @@ class Stack:
     present: NDArray[np.bool_]
     _kept: dict[int, Floats] = field(default_factory=dict)
 
-    @property
+    @cached_property
     def size_bytes(self) -> int:
         """Bytes of all slots of all models as float32."""
         return sum(4 * s.size * int(here.sum()) for s, here in zip(self.slots, self.present, strict=True))
@@ -39,8 +40,7 @@ class Stack:
         A piece is valid until the next one is asked for.
         """
         if self._keep():
-            rows = np.cumsum(self.present[k]) - 1
-            yield 0, self._whole(k)[rows[np.asarray(members)]]
+            yield 0, self._whole(k)[self._rows[k, np.asarray(members)]]
             return
         size = self.slots[k].size
         width = max(1, min(size, TILE_BYTES // (4 * len(members))))
@@ -54,8 +54,7 @@ class Stack:
     def picked(self, k: int, members: Sequence[int], places: NDArray[np.int64]) -> Floats:
         """The values of slot k at ascending `places`, of shape (members, places); reads only the runs they lie in."""
         if self._keep():
-            rows = np.cumsum(self.present[k]) - 1
-            return np.asarray(self._whole(k)[np.ix_(rows[np.asarray(members)], places)])
+            return np.asarray(self._whole(k)[np.ix_(self._rows[k, np.asarray(members)], places)])
         out = np.empty((len(members), len(places)), np.float32)
         cuts = np.flatnonzero(np.diff(places) != 1) + 1
         for run in np.split(np.arange(len(places)), cuts):
@@ -66,7 +65,7 @@ class Stack:
     def values(self, i: int, k: int) -> Floats:
         """Slot k of model i, flat."""
         if self._keep():
-            return np.asarray(self._whole(k)[int(np.cumsum(self.present[k])[i]) - 1])
+            return np.asarray(self._whole(k)[self._rows[k, i]])
         out = np.empty(self.slots[k].size, np.float32)
         self._read(i, k, 0, out)
         return out
@@ -74,6 +73,11 @@ class Stack:
     def dtype(self, i: int, k: int) -> str:
         """The stored type of slot k in model i ('F32', 'BF16', ...)."""
         return self.models[i].weights.tensors[self.slots[k].name].dtype
+
+    @cached_property
+    def _rows(self) -> NDArray[np.int64]:
+        """Row of each model among those that have the slot (slots, models)."""
+        return np.asarray(np.cumsum(self.present, axis=1) - 1, np.int64)
 
     def _keep(self) -> bool:
         return self.size_bytes <= KEEP_BYTES

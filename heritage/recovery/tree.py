@@ -85,6 +85,16 @@ def component(tree: Iterable[Edge], start: int) -> set[int]:
     return seen
 
 
+def components(tree: Iterable[Edge], count: int) -> list[list[int]]:
+    """The nodes 0 to `count` - 1 by component, each ascending."""
+    edges, left, out = list(tree), set(range(count)), []
+    while left:
+        part = component(edges, min(left))
+        left -= part
+        out.append(sorted(part))
+    return out
+
+
 def neighbours(tree: Iterable[Edge]) -> dict[int, list[int]]:
     """Neighbours of each node, ascending."""
     near: dict[int, list[int]] = {}

@@ -53,10 +53,10 @@ def find_grid(matrix: NDArray[np.float32], dtype: str) -> Grid | None:
     for axis, view in (("tensor", matrix.reshape(1, -1)), ("row", matrix), ("column", matrix.T)):
         if axis != "tensor" and view.shape[1] < 4:
             continue
-        first = view[: max(4, 4096 // max(1, view.shape[1]))][:, :8192]
+        first = view[: max(2, 512 // view.shape[1])][:, :1024]
         for rough in _candidates(view):
             step = _refined(view, rough) if dtype in NARROW else rough
-            if _lies_on(first, step[: len(first)], dtype) and _lies_on(view, step, dtype):
+            if _lies_on(first, step[: len(first)], dtype, 24) and _lies_on(view, step, dtype):
                 return Grid(step if axis != "column" else step.T, axis)
     return None
 
@@ -76,7 +76,7 @@ def _refined(view: NDArray[np.float32], step: NDArray[np.float64]) -> NDArray[np
     return np.asarray(step, np.float64)
 
 
-def _lies_on(view: NDArray[np.float32], step: NDArray[np.float64], dtype: str) -> bool:
+def _lies_on(view: NDArray[np.float32], step: NDArray[np.float64], dtype: str, least: int = 48) -> bool:
     """Whether entries are whole multiples of `step`, within rounding; only entries fine enough to tell are asked."""
     safe = np.maximum(step, 1e-30)
     # half a spacing for the entry, and as much for the step, which was read off a rounded entry
@@ -84,7 +84,7 @@ def _lies_on(view: NDArray[np.float32], step: NDArray[np.float64], dtype: str) -
     telling = tolerance < 0.25 * safe
     off = np.abs(view - np.round(view / safe) * safe)
     count = int(telling.sum())
-    return count >= 48 and float((off <= tolerance)[telling].mean()) > 0.999 and count > 0.05 * view.size
+    return count >= least and float((off <= tolerance)[telling].mean()) > 0.999 and count > 0.05 * view.size
 
 
 def quantisations(family: Family, grid_of: list[dict[int, Grid]]) -> list[Proof]:

@@ -1,0 +1,71 @@
+"""Sibling or grandchild: models that took a long step look nearer to a sibling that took a short, similar one."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from heritage.recovery.cues import Cues
+from heritage.recovery.tree import Edge, orient
+
+_ROUNDS = 2
+_HUB = 0.6  # weight of the log ratio of the numbers of children
+_DIRECTION = 0.5
+_DIRECTION_AT_MOST = 3.0
+_OUTLIER = 0.02
+# cosine between the steps of siblings, mean and spread on generated forests
+_SIBLING_MEAN, _SIBLING_SPREAD = 0.05, 0.09
+
+Matrix = NDArray[np.float64]
+
+
+def straighten(tree: set[Edge], root: int, cues: Cues, kept: set[Edge]) -> set[Edge]:
+    """`tree` with nodes moved from a parent to the grandparent where they look more like the parent's siblings.
+
+    Under g -> x -> c the projection of c - g on x - g is x - g itself; for siblings x and c it is a small part of it,
+    unless x took a much shorter step than c. The likelihoods of both, the direction cues of both edges and the number
+    of children of both parents decide. Edges in `kept` stay.
+    """
+    total = np.nansum(np.where(cues.family.heads[:, None, None], 0.0, cues.family.distances.squared), axis=0)
+    tree = set(tree)
+    for _ in range(_ROUNDS):
+        parent = orient(tree, root)
+        children = np.bincount([*parent.values()], minlength=len(total)).astype(float)
+        moved = 0
+        for c, x in sorted(parent.items()):
+            g = parent.get(x)
+            edge = (min(c, x), max(c, x))
+            if g is None or edge in kept or _prefers_parent(total, cues, children, g, x, c) >= 0:
+                continue
+            tree = (tree - {edge}) | {(min(c, g), max(c, g))}
+            parent[c] = g
+            children[x] -= 1
+            children[g] += 1
+            moved += 1
+        if not moved:
+            break
+    return tree
+
+
+def _prefers_parent(total: Matrix, cues: Cues, children: Matrix, g: int, x: int, c: int) -> float:
+    """Log odds of g -> x -> c over g -> x, g -> c."""
+    first, whole = total[g, x], total[g, c]
+    if first <= 0 or whole <= 0:
+        return 0.0
+    along = (first + whole - total[x, c]) / 2 / first
+    shorter = float(np.sqrt(first / whole))
+    shape = _log_chain(along, shorter) - _log_siblings(along, shorter)
+    ratios = [float(np.clip(cues.ratio(p, c), -_DIRECTION_AT_MOST, _DIRECTION_AT_MOST)) for p in (x, g)]
+    hub = np.log(children[x] + 0.5) - np.log(children[g] + 0.5)
+    return shape + _DIRECTION * (ratios[0] - ratios[1]) + _HUB * float(hub)
+
+
+def _log_chain(along: float, shorter: float) -> float:
+    return _log_density(along, 1.0, 0.12 + 0.05 * min(3.0, 1 / max(shorter, 0.05)))
+
+
+def _log_siblings(along: float, shorter: float) -> float:
+    return _log_density(along, _SIBLING_MEAN / shorter, max(0.02, _SIBLING_SPREAD / shorter))
+
+
+def _log_density(value: float, mean: float, spread: float) -> float:
+    """Log of a normal density with a flat share for outliers, without the constant."""
+    return float(np.log(0.9 * np.exp(-(((value - mean) / spread) ** 2) / 2) / spread + _OUTLIER))
