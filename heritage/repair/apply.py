@@ -43,7 +43,7 @@ def apply_plan(
     `out` is a file for one safetensors file, a folder for a sharded index; a file there is replaced, a folder must not
     exist or be the result already. `replaced`: see `heritage.repair.stream.make_mixture`. Raises `NotFound` for a
     donor that is gone, `Conflict` where the result is not the plan's (`plan.result`), and then leaves nothing behind.
-    Memory: 32 MB a file. Cost: one read of every file, one write.
+    Memory: 2 MB a file. Cost: one read of every file, one write.
     """
     with _opened(plan, drifted, donors) as (source, relatives):
         _check_target(out, [source, *relatives.values()])
