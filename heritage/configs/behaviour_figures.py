@@ -43,13 +43,14 @@ def importance_figure(prediction: Prediction) -> "Figure":
         nothing(right, "prediction")
         return figure
     value = top["importance"].to_numpy()
-    bars(left, [short(f) for f in top["feature"]], np.maximum(value, 0), spans=(value - top["std"], value + top["std"]),
+    bars(left, [short(f) for f in top["feature"]], value, spans=(value - top["std"], value + top["std"]),
          told=[f"{v:.3f}" for v in value])  # fmt: skip
     left.set(title="What predicts the score", xlabel="loss of R² when shuffled (forest, test rows)")
     quality = prediction.quality
-    bars(right, quality["model"].tolist(), np.maximum(quality["cv_r2"].to_numpy(), 0),
+    bars(right, quality["model"].tolist(), quality["cv_r2"],
          told=[f"{v:.2f} (n = {n:,})" for v, n in zip(quality["cv_r2"], quality["n"], strict=True)])  # fmt: skip
-    right.set_xlim(0, 1.3)
+    right.set_xlim(min(0.0, 1.15 * float(quality["cv_r2"].min())), 1.3)
+    plain(left, log=False)
     right.set(title="How well", xlabel="R², five-fold cross-validation")
     return figure
 

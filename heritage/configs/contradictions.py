@@ -48,6 +48,8 @@ class Finding:
 _Check = Callable[[Mapping[str, object], Mapping[str, object], str], Finding | None]
 # relations after which a network has the shape it had before
 _KEEPS_SHAPE = frozenset(["finetune", "lora", "quantize", "prune", "repair", "copy", "unknown"])
+_CHILD = {"finetune": "fine-tuned", "quantize": "quantised", "prune": "pruned", "merge": "merged", "repair": "repaired",
+          "copy": "copied", "lora": "LoRA", "unknown": "derived"}  # fmt: skip
 _SHAPE = {"config_hidden_size": "width", "config_num_hidden_layers": "depth", "config_num_attention_heads": "heads",
           "config_num_key_value_heads": "key-value heads",
           "config_intermediate_size": "feed-forward width"}  # fmt: skip
@@ -62,8 +64,12 @@ def _class(parent: Mapping[str, object], child: Mapping[str, object], relation: 
             return None
         if _stem(a) == _stem(b):  # such as LlamaForCausalLM and LlamaForSequenceClassification
             return Finding("head", Severity.NOTE, a, b, "same body with another head")
-        return Finding(name, Severity.CONTRADICTION, a, b, f"a {relation} child keeps its parent's {name}")
+        return Finding(name, Severity.CONTRADICTION, a, b, f"{_child(relation)} keeps its parent's {name}")
     return None
+
+
+def _child(relation: str) -> str:
+    return f"a {_CHILD.get(relation, relation)} child"
 
 
 def _stem(name: str) -> str:
@@ -79,7 +85,7 @@ def _shape(column: str) -> _Check:
             return Finding("depth", Severity.NOTE, _text(a), _text(b), "a merge may stack layers of its parents")
         keeps = relation in _KEEPS_SHAPE or column == "config_hidden_size"
         severity = Severity.CONTRADICTION if keeps else Severity.SUSPICIOUS
-        why = f"a {relation} child keeps its parent's {_SHAPE[column]}"
+        why = f"{_child(relation)} keeps its parent's {_SHAPE[column]}"
         return Finding(_SHAPE[column], severity, _text(a), _text(b), why)
 
     return check
@@ -95,14 +101,14 @@ def _parameters(parent: Mapping[str, object], child: Mapping[str, object], relat
     told = f"{times:.2f} times {'fewer' if b < a else 'more'} parameters"
     if relation == "merge":
         return Finding("parameters", Severity.NOTE, f"{a:g} G", f"{b:g} G", f"{told}; a merge may stack layers")
-    if relation == "quantize" or (b < a and _packed(child)):
+    if b < a and (relation == "quantize" or _packed(child)):
         why = f"{told}: packed low-bit weights are counted as fewer parameters"
         return Finding("parameters", Severity.NOTE, f"{a:g} G", f"{b:g} G", why)
     if b > a and abs(times - 2.0) < 0.02:
         why = f"{told}: as when base and adapter were counted together"
         return Finding("parameters", Severity.SUSPICIOUS, f"{a:g} G", f"{b:g} G", why)
     severity = Severity.CONTRADICTION if times > 1.5 else Severity.SUSPICIOUS
-    return Finding("parameters", severity, f"{a:g} G", f"{b:g} G", f"{told}; a {relation} child keeps its size")
+    return Finding("parameters", severity, f"{a:g} G", f"{b:g} G", f"{told}; {_child(relation)} keeps its size")
 
 
 def _packed(model: Mapping[str, object]) -> bool:
@@ -201,12 +207,19 @@ def overview(table: ConfigTable, edges: Edges, found: pd.DataFrame) -> pd.DataFr
 
 def explain(found: pd.DataFrame, limit: int = 20) -> list[str]:
     """The worst edges in sentences, one an edge, at most `limit`."""
-    columns = ["check", "parent_value", "child_value", "explanation"]
     lines = []
     for (parent, child), part in found.groupby(["parent_id", "child_id"], sort=False):
-        facts = part[columns].itertuples(index=False, name=None)
-        told = "; ".join(f"{check}: {a} -> {b} ({why})" for check, a, b, why in facts)
-        lines.append(f"{child} declared as {part['relation'].iloc[0]} of {parent}: {told}")
+        relation = str(part["relation"].iloc[0])
+        kept = part["explanation"].str.startswith(f"{_child(relation)} keeps")
+        them = "them" if kept.sum() > 1 else "it"
+        told = [f"{_changes(part[kept])} ({_child(relation)} keeps {them})"] if kept.any() else []
+        told += [f"{_changes(part.loc[[row]])} ({why})" for row, why in part["explanation"][~kept].items()]
+        lines.append(f"{child} declared as {relation} of {parent}: {'; '.join(told)}")
         if len(lines) == limit:
             break
     return lines
+
+
+def _changes(part: pd.DataFrame) -> str:
+    rows = part[["check", "parent_value", "child_value"]].itertuples(index=False, name=None)
+    return ", ".join(f"{check} {before} -> {after}" for check, before, after in rows)

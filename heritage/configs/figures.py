@@ -76,7 +76,9 @@ def bars(axes: "Axes", labels: Sequence[object], values: ArrayLike, told: Sequen
     axes.grid(visible=False, axis="y")
     reach = float(np.nanmax(ends)) if len(ends) and np.isfinite(ends).any() else 1.0
     for at, end, text in zip(y, ends, told or [number(x) for x in v], strict=True):
-        axes.text((0.0 if np.isnan(end) else end) + reach * 0.012, at, text, va="center", fontsize=8.5)
+        x = max(0.0 if np.isnan(end) else float(end), 0.0) + reach * 0.012
+        axes.text(x, at, text, va="center", fontsize=8.5,
+                  bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.75, "pad": 0.4})  # fmt: skip
     axes.set_xlim(min(0.0, float(np.nanmin(v, initial=0.0))), (reach or 1.0) * 1.18)
 
 

@@ -85,6 +85,20 @@ def published_distance(x: pd.Series, y: pd.Series, kinds: dict[str, Kind]) -> fl
     return total / count if count else 1.0
 
 
+def row_distance(x: np.ndarray, y: np.ndarray, kinds: list[Kind]) -> float:
+    """The same definition on bare rows, for a library that calls it pair by pair."""
+    parts = []
+    for a, b, kind in zip(x, y, kinds, strict=True):
+        if a is None or b is None or a != a or b != b:
+            continue
+        if kind is Kind.NUMERIC:
+            largest = max(abs(a), abs(b))
+            parts.append(abs(a - b) / largest if largest > 0 else 0.0)
+        else:
+            parts.append(float(a != b))
+    return sum(parts) / len(parts) if parts else 1.0
+
+
 def full_matrix(table: ConfigTable) -> list[Line]:
     """All pairs."""
     encoded, classic = encode(table), encode(table, Gower("range"))
@@ -153,7 +167,7 @@ def ten_nearest(table: ConfigTable) -> list[Line]:
 
     def distance(a: np.ndarray, b: np.ndarray) -> float:
         x, y = rows[int(a[0])], rows[int(b[0])]
-        return published_distance(pd.Series(x, list(kinds)), pd.Series(y, list(kinds)), kinds)
+        return row_distance(x, y, list(kinds.values()))
 
     finder = NearestNeighbors(n_neighbors=10, metric=distance, algorithm="brute").fit(codes)
     lines.append(measured("sklearn, callable", lambda: finder.kneighbors(codes[:5]), 5 / len(rows)))

@@ -30,6 +30,7 @@ def check(relation="finetune", **changes):
         ("finetune", {"params": 9.24e9 / 4, "uses_quantization": "True"}, "parameters", "note"),
         ("finetune", {"params": 9.24e9 / 4, "config_torch_dtype": "4bit"}, "parameters", "note"),
         ("quantize", {"params": 3e9}, "parameters", "note"),
+        ("quantize", {"params": 20e9}, "parameters", "contradiction"),
         ("finetune", {"params": 18.48e9}, "parameters", "suspicious"),
         ("finetune", {"config_vocab_size": 256008}, "vocabulary", "note"),
         ("finetune", {"config_vocab_size": 32000}, "vocabulary", "suspicious"),
@@ -70,7 +71,10 @@ def test_the_worst_edge_comes_first_and_is_explained():
     assert found["score"].tolist() == [8, 8, 1]
     first = explain(found)[0]
     assert "a/bad declared as finetune of a/p" in first
-    assert "Gemma2ForCausalLM -> LlamaForCausalLM" in first
+    assert (
+        "architecture Gemma2ForCausalLM -> LlamaForCausalLM, width 3584 -> 4096 (a fine-tuned child keeps them)"
+        in first
+    )
     checks = overview(table, edges, found).set_index("check")
     assert checks.loc["architecture", ["n_judged", "n_found"]].tolist() == [2, 1]
     assert lineage(table, edges).summary["edges_contradicted"] == 1
