@@ -10,8 +10,8 @@ from heritage.recovery import fitted
 from heritage.recovery.direction import FEATURES, features, slot_classes
 from heritage.recovery.evidence import Evidence
 from heritage.recovery.family import Family
-from heritage.recovery.proofs.lowrank import LowRank, low_rank
-from heritage.recovery.scaling import Scaled, scaled_rows
+from heritage.recovery.proofs.lowrank import LowRank
+from heritage.recovery.scaling import Scaled
 
 PROVED = 30.0
 _CUES_AT_MOST = 6.0
@@ -38,12 +38,12 @@ class Cues:
     def adapter(self, i: int, j: int) -> LowRank | None:
         """The low-rank difference of i < j, if it is one."""
         if (i, j) not in self._adapters:
-            self._adapters[i, j] = low_rank(self.family, i, j)
+            self._adapters[i, j] = self.family.adapter(i, j)
         return self._adapters[i, j]
 
     def features(self, i: int, j: int) -> NDArray[np.float64]:
         """The features of the pair, i as the parent; adapters are not searched for rows that only decayed."""
-        scaled = scaled_rows(self.family, i, j) if self.adapter(min(i, j), max(i, j)) is None else Scaled()
+        scaled = self.family.scaled(i, j) if self.adapter(min(i, j), max(i, j)) is None else Scaled()
         return features(self.family.distances, self.evidence.traits, self._classes, i, j, scaled)
 
     @cached_property

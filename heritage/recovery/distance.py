@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from heritage.recovery.architecture import Slot
 from heritage.recovery.models import NotFinite
-from heritage.recovery.stack import Floats, Stack
+from heritage.recovery.stack import Comparable, Floats
 
 Matrix = NDArray[np.float64]
 _IMMENSE = 1e15
@@ -33,7 +33,7 @@ class Distances:
         return np.array([s.size for s in self.slots], np.float64)
 
 
-def measure(stack: Stack, members: Sequence[int]) -> Distances:
+def measure(stack: Comparable, members: Sequence[int]) -> Distances:
     """The distances of `members` of `stack`; every value is read once.
 
     Values are centred on the family's mean before the product: steps are a thousandth of the norm, and a product of
@@ -56,14 +56,14 @@ def measure(stack: Stack, members: Sequence[int]) -> Distances:
     return Distances(stack.slots, squared, norms, sums)
 
 
-def _slot(stack: Stack, k: int, members: Sequence[int]) -> tuple[Matrix, Matrix, Matrix]:
+def _slot(stack: Comparable, k: int, members: Sequence[int]) -> tuple[Matrix, Matrix, Matrix]:
     """Gram matrix of centred values, squared norms and sums of uncentred values, added up in float64."""
     n = len(members)
     gram, norm, total = np.zeros((n, n)), np.zeros(n), np.zeros(n)
     for _, values in stack.tiles(k, members):
         mean = values.mean(0)
         if not np.abs(mean).max(initial=0.0) < _IMMENSE:  # also where it is NaN
-            raise NotFinite(stack.models[members[int(np.argmax(_immense(values)))]], stack.slots[k].name)
+            raise NotFinite(stack.models[members[int(np.argmax(_immense(values)))]].name, stack.slots[k].name)
         part = values - mean
         gram += part @ part.T
         # |x|^2 = |mean|^2 + 2 <mean, x - mean> + |x - mean|^2 keeps the difference of two norms exact

@@ -1,16 +1,20 @@
 """Exact relations of a family, found before any tree is built, and traits of single models."""
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from heritage.recovery.direction import Traits
-from heritage.recovery.family import Family, Proof
+from heritage.recovery.family import Proof
 from heritage.recovery.proofs.linear import cloud_of, merges, suspects
 from heritage.recovery.proofs.prune import prunings, zero_shares
 from heritage.recovery.proofs.quantise import grids, quantisations
 from heritage.recovery.proofs.ties import ties_merges
 from heritage.recovery.proofs.twins import recasts
+
+if TYPE_CHECKING:
+    from heritage.recovery.weighed import WeighedFamily
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -22,7 +26,7 @@ class Evidence:
     traits: Traits
 
 
-def gather(family: Family) -> Evidence:
+def gather(family: "WeighedFamily") -> Evidence:
     """All proofs of a family without twins. A child has at most one proof: exact copies before pruning before grids."""
     grid_of = grids(family)
     single: dict[int, Proof] = {}
@@ -33,13 +37,13 @@ def gather(family: Family) -> Evidence:
     found = merges(cloud, between)
     done = {p.child for p in found}
     found += ties_merges(family, cloud, [m for m in range(family.count) if m not in done and m not in single])
-    edges = _acyclic(single, found)
+    edges = acyclic(single, found)
     on_grid = np.array([len(g) > 0 for g in grid_of], bool)
     proved = np.isin(np.arange(family.count), [p.child for p in edges])
     return Evidence(tuple(edges), tuple(found), Traits(_batches(family), zero_shares(family), on_grid, proved))
 
 
-def _acyclic(single: dict[int, Proof], merged: list[Proof]) -> list[Proof]:
+def acyclic(single: dict[int, Proof], merged: list[Proof]) -> list[Proof]:
     """The proofs with one parent that do not close a circle."""
     parents = {p.child: set(p.parents) for p in merged}
     kept = []
@@ -62,7 +66,7 @@ def _reaches(start: int, goal: int, parents: dict[int, set[int]]) -> bool:
     return False
 
 
-def _batches(family: Family) -> np.ndarray:
+def _batches(family: "WeighedFamily") -> np.ndarray:
     """Largest `num_batches_tracked` of each member, NaN where there is none."""
     out = np.full(family.count, np.nan)
     for row, i in enumerate(family.members):

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from heritage.errors import BadInput
 from heritage.recovery.sample import Sample
-from heritage.recovery.stack import Stack
+from heritage.recovery.stack import Comparable
 
 Z_SCORE = 12.0
 
@@ -26,7 +26,7 @@ class Similarity:
         return self.cosine / self.null_std
 
 
-def similarity(stack: Stack, sample: Sample) -> Similarity:
+def similarity(stack: Comparable, sample: Sample) -> Similarity:
     """Cosine similarity over matrices, each centred and of equal weight a value.
 
     Unrelated weights have independent signs, so the mean of n products has standard deviation 1 / sqrt(n).

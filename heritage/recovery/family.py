@@ -1,9 +1,10 @@
 """One family under study: its members, what was measured of them, and the proofs found so far."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +13,12 @@ from heritage.recovery.architecture import is_head
 from heritage.recovery.distance import Distances
 from heritage.recovery.precision import kept_dtype, rounding_variance
 from heritage.recovery.sample import Sample
-from heritage.recovery.stack import Floats, Stack
+from heritage.recovery.stack import Comparable, Floats
+
+if TYPE_CHECKING:
+    from heritage.recovery.evidence import Evidence
+    from heritage.recovery.proofs.lowrank import LowRank
+    from heritage.recovery.scaling import Scaled
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,13 +39,28 @@ class Proof:
 
 
 @dataclass(eq=False)
-class Family:
-    """`members` are positions in `stack`; `sample` has one row a member."""
+class Family(ABC):
+    """`members` are positions in `stack`; `sample` has one row a member.
 
-    stack: Stack
+    What can be found out depends on what is at hand: the weights (`WeighedFamily`) or fingerprints (`SketchedFamily`).
+    """
+
+    stack: Comparable
     members: Sequence[int]
     sample: Sample
     distances: Distances
+
+    @abstractmethod
+    def gather(self) -> "Evidence":
+        """All proofs, and the traits of single members."""
+
+    @abstractmethod
+    def adapter(self, i: int, j: int) -> "LowRank | None":
+        """The low-rank difference of members i and j, if it is one."""
+
+    @abstractmethod
+    def scaled(self, i: int, j: int) -> "Scaled":
+        """Rows that decay alone has touched between members i and j."""
 
     @property
     def count(self) -> int:

@@ -28,9 +28,9 @@ class Model:
 class NotFinite(BadInput):
     """A model holds weights that are NaN, infinite or too large to be squared."""
 
-    def __init__(self, model: Model, tensor: str) -> None:
+    def __init__(self, model: str, tensor: str) -> None:
         super().__init__(
-            f"model '{printable(model.name)}': tensor '{printable(tensor)}' holds NaN, infinite or immense weights; "
+            f"model '{printable(model)}': tensor '{printable(tensor)}' holds NaN, infinite or immense weights; "
             "mend the file, or leave it out (--keep-going does)"
         )
         self.model = model

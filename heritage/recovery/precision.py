@@ -17,6 +17,11 @@ def ulp(values: NDArray[np.floating[Any]], dtype: str) -> NDArray[np.float64]:
     return np.asarray(np.ldexp(1.0, np.maximum(exponent, lowest) - bits), np.float64)
 
 
+def spacing(dtype: str) -> float:
+    """Spacing of the numbers of `dtype` relative to the power of two below them."""
+    return float(2.0 ** -_MANTISSA.get(dtype, _MANTISSA["BF16"])[0])
+
+
 def rounding_variance(values: NDArray[np.floating[Any]], dtype: str) -> NDArray[np.float64]:
     """Variance of the error of rounding to `dtype`: uniform over one spacing."""
     return ulp(values, dtype) ** 2 / 12.0

@@ -1,13 +1,15 @@
 """From models to families and trees: the whole recovery."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from heritage.errors import BadInput
+from heritage.recovery import fitted
 from heritage.recovery.architecture import group
 from heritage.recovery.distance import measure
 from heritage.recovery.families import FAMILY_METHODS, Z_SCORE, similarity
@@ -16,7 +18,18 @@ from heritage.recovery.methods import METRICS, TREE_METHODS
 from heritage.recovery.models import Model, NotFinite, Skipped
 from heritage.recovery.proofs.twins import classes_of_twins
 from heritage.recovery.sample import Sample, draw
-from heritage.recovery.stack import stack_of
+from heritage.recovery.sketched import (
+    PrintedModel,
+    SketchedFamily,
+    SketchStack,
+    sketch_stack,
+    twins_of,
+    whole_sample,
+    with_exact_norms,
+)
+from heritage.recovery.stack import Named, Stack, stack_of
+from heritage.recovery.weighed import WeighedFamily
+from heritage.weights.fingerprint import Fingerprint
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,60 +95,108 @@ class Options:
                 raise BadInput(f"{what} '{name}' is not known; choose one of {', '.join(sorted(known))}")
 
 
+@dataclass(frozen=True, slots=True)
+class _Means:
+    """How models are compared: by their weights, or by their fingerprints."""
+
+    stack: Callable[[Sequence[Any]], Any]
+    sample: Callable[[Any], Sample]
+    twins: Callable[[Any, NDArray[np.float32]], list[list[int]]]
+    family: Callable[[Any, list[int], Sample], Family]
+
+
+def _weighed(stack: Stack, members: list[int], sample: Sample) -> Family:
+    return WeighedFamily(stack, members, sample, measure(stack, members))
+
+
+def _sketched(stack: SketchStack, members: list[int], sample: Sample) -> Family:
+    return SketchedFamily(stack, members, sample, with_exact_norms(measure(stack, members), stack, members))
+
+
+_BY_WEIGHTS = _Means(stack_of, draw, classes_of_twins, _weighed)
+_BY_PRINTS = _Means(sketch_stack, whole_sample, twins_of, _sketched)
+
+
 def recover(models: Sequence[Model], options: Options = Options(), keep_going: bool = False) -> Recovery:
     """Families and trees of `models`; names and order of the models do not matter, but for models with equal values.
 
     A model with weights that are NaN or infinite raises `BadInput`; with `keep_going` it is left out and named.
     """
+    return _recover(models, _BY_WEIGHTS, options, keep_going)
+
+
+def recover_fingerprints(prints: Mapping[str, Fingerprint], options: Options = Options()) -> Recovery:
+    """Families and trees of models by name, from their fingerprints alone: nothing else is read.
+
+    Adapters are told by what they leave alone, without their rank; TIES merges and rows that only decayed are not
+    seen. Metric `rank` and the trees by kurtosis need weights and raise `BadInput`.
+    """
+    if options.metric == "rank" or options.tree in ("mother", "kurtosis"):
+        raise BadInput(
+            "metric 'rank' and trees 'mother' and 'kurtosis' read the weights; choose others for fingerprints"
+        )
+    return _recover([PrintedModel(n, p) for n, p in prints.items()], _BY_PRINTS, options, False)
+
+
+def _recover(models: Sequence[Named], means: _Means, options: Options, keep_going: bool) -> Recovery:
     found: list[RecoveredFamily] = []
     skipped: list[Skipped] = []
     for members in group([m.signature for m in models]):
         left = [models[i] for i in members]
         while left:
             try:
-                found += _recover_group(left, options)
+                found += [_named(g, options) for g in groups_of(left, means, options)]
                 break
             except NotFinite as error:
                 if not keep_going:
                     raise
-                skipped.append(Skipped(error.model.name, str(error)))
-                left = [m for m in left if m is not error.model]
+                skipped.append(Skipped(error.model, str(error)))
+                left = [m for m in left if m.name != error.model]
     return Recovery(tuple(sorted(found, key=lambda f: (-len(f.members), f.id))), tuple(skipped))
 
 
-def _recover_group(models: Sequence[Model], options: Options) -> list[RecoveredFamily]:
-    """Families of models of one architecture, in an order that comes from their values alone."""
-    stack = stack_of(sorted(models, key=lambda m: m.name))
-    sample = draw(stack)
+@dataclass(frozen=True, slots=True, eq=False)
+class FoundFamily:
+    """A family before its tree: id, everybody in it, the `family` without twins, and groups of twins, first kept."""
+
+    id: str
+    names: tuple[str, ...]
+    family: Family
+    twins: tuple[tuple[str, ...], ...]
+
+
+def groups_of(models: Sequence[Named], means: _Means = _BY_WEIGHTS, options: Options = Options()) -> list[FoundFamily]:
+    """Families of models of one architecture; members in an order that comes from their values alone."""
+    stack = means.stack(sorted(models, key=lambda m: m.name))
+    sample = means.sample(stack)
+    names = [m.name for m in stack.models]
     keys = [_key(m, row) for m, row in zip(stack.models, sample.values, strict=True)]
     labels = FAMILY_METHODS[options.families](similarity(stack, sample), options.z_score)
-    twins = classes_of_twins(stack, sample.values)
+    twins = means.twins(stack, sample.values)
     out = []
     for label in np.unique(labels):
-        members = sorted(np.flatnonzero(labels == label).tolist(), key=lambda i: (keys[i], stack.models[i].name))
+        members = sorted(np.flatnonzero(labels == label).tolist(), key=lambda i: (keys[i], names[i]))
         alike = [sorted(t, key=members.index) for t in twins if t[0] in members]
         spare = {i for t in alike for i in t[1:]}
         core = [i for i in members if i not in spare]
-        family = Family(stack, core, Sample(sample.values[core], sample.bounds), measure(stack, core))
-        out.append(_named(family, members, alike, keys, options))
+        family = means.family(stack, core, Sample(sample.values[core], sample.bounds))
+        together = tuple(tuple(names[i] for i in t) for t in alike)
+        out.append(FoundFamily(keys[members[0]][:12], tuple(sorted(names[i] for i in members)), family, together))
     return out
 
 
-def _named(
-    family: Family, members: list[int], twins: list[list[int]], keys: list[str], options: Options
-) -> RecoveredFamily:
-    models = family.stack.models
+def _named(found: FoundFamily, options: Options) -> RecoveredFamily:
+    family = found.family
     tree = TREE_METHODS[options.tree](family, METRICS[options.metric](family))
-    names = [models[i].name for i in family.members]
+    names = [family.stack.models[i].name for i in family.members]
     edges = [RecoveredEdge(names[e.parent], names[e.child], e.relation, e.confidence, e.reason) for e in tree.edges]
-    for first, *others in twins:
-        edges += [RecoveredEdge(models[first].name, models[i].name, "copy", 0.99, "equal") for i in others]
-    everybody = tuple(sorted(models[i].name for i in members))
-    family_id = min(keys[i] for i in members)[:12]
-    return RecoveredFamily(family_id, everybody, tuple(edges), tuple(names[r] for r in tree.roots))
+    edges += [
+        RecoveredEdge(first, other, "copy", fitted.PROOF, "equal") for first, *others in found.twins for other in others
+    ]
+    return RecoveredFamily(found.id, found.names, tuple(edges), tuple(names[r] for r in tree.roots))
 
 
-def _key(model: Model, row: np.ndarray) -> str:
+def _key(model: Named, row: NDArray[np.float32]) -> str:
     digest = hashlib.sha256((row + np.float32(0.0)).tobytes())
     slots = sorted((s.name, s.shape) for s in model.signature.slots)
     digest.update(repr(slots).encode())

@@ -6,7 +6,6 @@ from numpy.typing import NDArray
 from heritage.recovery import fitted
 from heritage.recovery.confidence import direction_confidence, edge_confidence, margins
 from heritage.recovery.cues import Cues
-from heritage.recovery.evidence import gather
 from heritage.recovery.family import Family
 from heritage.recovery.siblings import straighten
 from heritage.recovery.skeleton import undirected_tree
@@ -20,7 +19,7 @@ def heritage_tree(family: Family, cost: Matrix) -> Tree:
     """The tree of `family` by evidence, `cost` (n, n) and direction cues."""
     if family.count == 1:
         return Tree((), {0: 1.0})
-    cues = Cues(family, gather(family))
+    cues = Cues(family, family.gather())
     tree = undirected_tree(cost, cues)
     proved = {(min(e), max(e)) for e in cues.proved}
     edges: list[TreeEdge] = []

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from heritage.recovery.stack import Stack
+from heritage.recovery.stack import Comparable
 
 BUDGET = 8192
 _RUN = 64
@@ -38,7 +38,7 @@ def places(size: int, count: int) -> NDArray[np.int64]:
     return np.unique((starts[:, None] + np.arange(min(_RUN, size))).reshape(-1))
 
 
-def draw(stack: Stack, budget: int = BUDGET) -> Sample:
+def draw(stack: Comparable, budget: int = BUDGET) -> Sample:
     """About `budget` values of each model of `stack`, spread over the slots by their size."""
     total = max(1, sum(s.size for s in stack.slots))
     chosen = [places(s.size, max(_LEAST, budget * s.size // total)) for s in stack.slots]

@@ -3,11 +3,12 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from heritage.recovery.architecture import Slot
+from heritage.recovery.architecture import Signature, Slot
 from heritage.recovery.models import Model
 from heritage.weights.dtypes import BITS, decode
 
@@ -15,6 +16,46 @@ KEEP_BYTES = 192 * 2**20
 TILE_BYTES = 48 * 2**20
 
 Floats = NDArray[np.float32]
+
+
+class Named(Protocol):
+    """A model as far as comparing goes: its name and what it consists of."""
+
+    @property
+    def name(self) -> str:
+        """The model's name."""
+
+    @property
+    def signature(self) -> Signature:
+        """Its slots and buffers."""
+
+
+class Comparable(Protocol):
+    """Models of one architecture side by side; `Stack` and `SketchStack` are such."""
+
+    @property
+    def models(self) -> Sequence[Named]:
+        """The models."""
+
+    @property
+    def slots(self) -> tuple[Slot, ...]:
+        """The slots."""
+
+    @property
+    def present(self) -> NDArray[np.bool_]:
+        """Which model has which slot (slots, models)."""
+
+    def tiles(self, k: int, members: Sequence[int]) -> Iterator[tuple[int, Floats]]:
+        """Pieces of slot k: first element, values (members, width)."""
+
+    def values(self, i: int, k: int) -> Floats:
+        """Slot k of model i, flat."""
+
+    def picked(self, k: int, members: Sequence[int], places: NDArray[np.int64]) -> Floats:
+        """The values of slot k at ascending `places`."""
+
+    def dtype(self, i: int, k: int) -> str:
+        """The stored type of slot k in model i."""
 
 
 @dataclass(eq=False)

@@ -10,10 +10,10 @@ import torch
 from safetensors.torch import save_file
 
 from heritage.recovery.distance import measure
-from heritage.recovery.family import Family
 from heritage.recovery.models import Model, open_folder
 from heritage.recovery.sample import draw
 from heritage.recovery.stack import stack_of
+from heritage.recovery.weighed import WeighedFamily
 from heritage.testing.training import State
 
 SHAPES = {
@@ -73,14 +73,14 @@ def save(states: dict[str, State], folder: Path, dtype: torch.dtype = torch.floa
 
 
 @contextmanager
-def family_of(states: dict[str, State], folder: Path, dtype: torch.dtype = torch.float32) -> Iterator[Family]:
+def family_of(states: dict[str, State], folder: Path, dtype: torch.dtype = torch.float32) -> Iterator[WeighedFamily]:
     """All `states` as one family, members in the order of `states`."""
     with open_folder(save(states, folder, dtype)) as (models, _):
         by_name = {m.name: m for m in models}
         ordered: list[Model] = [by_name[n] for n in states]
         stack = stack_of(ordered)
         members = list(range(len(ordered)))
-        yield Family(stack, members, draw(stack), measure(stack, members))
+        yield WeighedFamily(stack, members, draw(stack), measure(stack, members))
 
 
 @pytest.fixture

@@ -1,0 +1,25 @@
+"""Families whose weights are at hand."""
+
+from heritage.recovery.evidence import Evidence, gather
+from heritage.recovery.family import Family
+from heritage.recovery.proofs.lowrank import LowRank, low_rank
+from heritage.recovery.scaling import Scaled, scaled_rows
+from heritage.recovery.stack import Stack
+
+
+class WeighedFamily(Family):
+    """A family of checkpoints: everything that the weights show can be found out."""
+
+    stack: Stack
+
+    def gather(self) -> Evidence:
+        """All proofs, and the traits of single members."""
+        return gather(self)
+
+    def adapter(self, i: int, j: int) -> LowRank | None:
+        """The low-rank difference of members i and j, if it is one."""
+        return low_rank(self, i, j)
+
+    def scaled(self, i: int, j: int) -> Scaled:
+        """Rows that decay alone has touched between members i and j."""
+        return scaled_rows(self, i, j)
