@@ -62,8 +62,10 @@ class DriftSettings(_Section):
 
 
 class RepairSettings(_Section):
-    """Search budget, the share of labelled rows kept for the gate, and the gate's levels."""
+    """What the search may do, the share of labelled rows kept for the gate, and the gate's levels."""
 
+    rungs: str = "all"  # or some of none,rollback,one,hull,layers,finetune-20,finetune-60
+    donors: str = "auto"  # or nearest, or names separated by commas
     guard_share: float = Field(default=0.5, gt=0, lt=1)
     alpha: float = Field(default=0.05, gt=0, lt=1)
     original_margin: float = Field(default=0.05, ge=0)

@@ -19,7 +19,7 @@ from heritage.names import printable
 from heritage.records import ModelVersion
 from heritage.repair.donors import DonorChoice, DonorOptions, Health, choose_donors
 from heritage.repair.gate import GateDecision, GateOptions, Trial, Verdict, decide, simplest
-from heritage.repair.options import SearchOptions
+from heritage.repair.options import SearchOptions, parse_rungs
 from heritage.repair.plan import Recipe, RepairPlan, Rung
 from heritage.rows import Rows, concatenate
 
@@ -120,7 +120,8 @@ def gather(ctx: Context, champion: ModelVersion, kept: Kept) -> Material:
             health[version.digest] = health_of(ctx, version, states[version.digest], inputs, tune)
         except HeritageError as error:
             barred[version.digest] = printable(str(error), 300)
-    options = DonorOptions(min_confidence=ctx.settings.repair.min_confidence)
+    own = ctx.settings.repair
+    options = DonorOptions(own.donors, min_confidence=own.min_confidence)
     choice = choose_donors(graph, champion.digest, health, options, barred)
     return Material(
         network_of(ctx, manifest_of(ctx, champion), state),
@@ -132,7 +133,7 @@ def gather(ctx: Context, champion: ModelVersion, kept: Kept) -> Material:
         labelled.take(guarded),
         kept.unlabelled,
         original,
-        SearchOptions(seed=ctx.settings.repair.seed, device="cpu"),
+        SearchOptions(rungs=parse_rungs(ctx.settings.repair.rungs), seed=ctx.settings.repair.seed, device="cpu"),
     )
 
 

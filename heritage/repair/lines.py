@@ -61,8 +61,9 @@ class Family:
     vectors: Mapping[str, Vector]
 
     def at(self, coefficients: Mapping[str, float]) -> dict[str, Tensor]:
-        """The model at `coefficients`."""
-        return apply(self.drifted, [self.vectors[d] for d in coefficients], list(coefficients.values()))
+        """The model at `coefficients`, bit for bit whatever their order."""
+        names = sorted(coefficients)  # sums in another order have other last bits
+        return apply(self.drifted, [self.vectors[d] for d in names], [coefficients[d] for d in names])
 
 
 def best_rollback(family: Family, judge: Judge) -> Fit:

@@ -11,10 +11,11 @@ from hypothesis import given
 from heritage.errors import BadInput
 from heritage.repair.evaluate import predict
 from heritage.repair.golden import golden_section
-from heritage.repair.lines import toward
+from heritage.repair.lines import Family, toward
 from heritage.repair.options import LADDER, NEAREST_RULE, SearchOptions, parse_rungs
 from heritage.repair.plan import Rung, Statistics
 from heritage.repair.search import realise, search, tuning_split
+from heritage.repair.vector import difference
 from heritage.rows import Rows
 
 PLAIN = SearchOptions(rungs=(Rung.NONE, Rung.ROLLBACK, Rung.ONE, Rung.HULL))
@@ -214,3 +215,12 @@ def test_rows_of_another_shape_are_refused(family):
     f = family
     with pytest.raises(BadInput, match="does not take inputs of shape"):
         search(f.network, f.drifted, f.donors, Rows(np.zeros((20, 5), np.float32), np.arange(20) % 2))
+
+
+def test_a_mix_has_the_same_bits_whatever_the_order_of_its_donors():
+    random = torch.Generator().manual_seed(0)
+    states = [{"w": torch.randn(500, generator=random)} for _ in range(4)]
+    mix = Family(states[0], {str(i): difference(s, states[0]) for i, s in enumerate(states[1:])})
+    shares = {"0": 0.31, "1": 0.17, "2": 0.23}
+    backwards = dict(reversed(shares.items()))
+    assert torch.equal(mix.at(shares)["w"], mix.at(backwards)["w"])
