@@ -62,14 +62,15 @@ def check_answers(
     for text that is no JSON (a file cut short), an id that was not asked for, a row hash that does not match, or a
     label that is no class.
     """
-    asked = {str(t["sample_id"]): t for t in _json_lines(tasks, "tasks.jsonl")}
-    answers = [_answer(line, i, asked, classes, where) for i, line in enumerate(_json_lines(labels, where), 1)]
+    asked = {str(t["sample_id"]): t for t in json_lines(tasks, "tasks.jsonl")}
+    answers = [_answer(line, i, asked, classes, where) for i, line in enumerate(json_lines(labels, where), 1)]
     votes = _votes(answers)
     decided = {name: _majority(by_person) for name, by_person in votes.items()}
     return _collected(rows, asked, decided, votes)
 
 
-def _json_lines(data: bytes, where: str) -> list[dict[str, Any]]:
+def json_lines(data: bytes, where: str) -> list[dict[str, Any]]:
+    """The JSON objects of a file of lines; raises `BadInput` naming file and line for anything else."""
     found: list[dict[str, Any]] = []
     for number, line in enumerate(data.split(b"\n"), 1):
         if not line.strip():
