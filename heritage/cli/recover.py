@@ -12,7 +12,7 @@ from heritage.cli.output import console, notes
 from heritage.names import printable
 
 if TYPE_CHECKING:
-    from heritage.recovery.recover import RecoveredEdge, RecoveredFamily, Recovery
+    from heritage.recovery.results import RecoveredEdge, RecoveredFamily, Recovery
 
 
 class TreeChoice(StrEnum):
