@@ -27,7 +27,8 @@ def test_cycles_do_not_hang():
 def counts(n=4000, seed=0):
     rng = np.random.default_rng(seed)
     x = pd.DataFrame({"size": rng.normal(0, 1, n), "moe": rng.integers(0, 2, n).astype(float)})
-    age = pd.Series(rng.integers(1, 30, n).astype(float))
+    # mixtures are young: without age their rate would seem low
+    age = pd.Series(rng.integers(1, 30, n) / (1 + 3 * x["moe"]))
     mean = 0.1 * age * np.exp(0.5 * x["size"] + np.log(2.0) * x["moe"])
     return pd.Series(rng.negative_binomial(1.0, 1 / (1 + mean)).astype(float)), x, age
 
