@@ -221,18 +221,15 @@ class DriftAgent:
             self._fold(self._limits.fold_rows)
 
     def _count(self, group: list[Batch]) -> None:
+        rows = sum(batch.rows for batch in group)
         try:
             inputs, outputs = frames(group)
             self._outbox.collect(group[0].window).counts.update(inputs, outputs)
-        except Exception as error:  # one bad batch must not take its neighbours with it
-            if len(group) > 1:
-                for batch in group:
-                    self._count([batch])
-                return
-            self._outbox.drop(group[0].rows)
+        except Exception as error:  # what one batch of a shape has wrong, all have: only they are lost
+            self._outbox.drop(rows)
             self._note(error)
             return
-        self._unflushed += sum(batch.rows for batch in group)
+        self._unflushed += rows
         self._outbox.log(group[0].window, *predictions(group))
 
     def _note(self, error: Exception) -> None:

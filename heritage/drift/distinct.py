@@ -5,6 +5,7 @@ has a standard error of 1.6 %. Flajolet et al., "HyperLogLog" (2007), with linea
 """
 
 from collections.abc import Iterable
+from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,11 +21,21 @@ def row_hashes(codes: Iterable[tuple[int, NDArray[np.uint64]]], rows: int) -> ND
     """One well-mixed number a row from (position of the column, one number a row); equal rows give equal numbers."""
     total = np.zeros(rows, np.uint64)
     for position, column in codes:
-        # odd multipliers differ by column, so that swapped values give different sums
-        total += column * np.uint64((0x9E3779B97F4A7C15 * (2 * position + 1) | 1) % 2**64)
-    for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):  # splitmix64's finalizer
-        total = (total ^ (total >> np.uint64(shift))) * np.uint64(factor)
-    return total ^ (total >> np.uint64(31))
+        total += column * _multiplier(position)
+    return _mixed(total)
+
+
+@cache
+def _multiplier(position: int) -> np.uint64:
+    """An odd number for each column, unrelated to the others': multiples of one another would make rows collide."""
+    return np.uint64(int(_mixed(np.array([position + 1], np.uint64) * np.uint64(0x9E3779B97F4A7C15))[0]) | 1)
+
+
+def _mixed(values: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    """The finalizer of splitmix64: every bit of the result depends on every bit of the value."""
+    for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
+        values = (values ^ (values >> np.uint64(shift))) * np.uint64(factor)
+    return values ^ (values >> np.uint64(31))
 
 
 def add(registers: NDArray[np.uint8], hashes: NDArray[np.uint64]) -> None:

@@ -117,9 +117,7 @@ class Outbox:
         return left
 
     def cut(self) -> None:
-        """Make pieces of what was counted, unless earlier ones are not through yet."""
-        if self.pieces:
-            return
+        """Make pieces of what was counted; to be called when `send` got all earlier ones through."""
         for window, collected in sorted(self.open.items()):
             if not collected.counts.rows and not collected.counts.lost:
                 continue

@@ -121,5 +121,8 @@ class Column(Protocol):
 
 
 def codes_of(values: NDArray[Any]) -> NDArray[np.uint64]:
-    """The bits of each value as a number; the two zeros are made one."""
-    return np.asarray(values.astype(np.float64) + 0.0).view(np.uint64)
+    """The bits of each value as a number; the two zeros are made one.
+
+    Bytes are reversed: simple values have their zeros in the low bits, from where a product never mixes upwards.
+    """
+    return (values.astype(np.float64) + 0.0).view(np.uint64).byteswap(inplace=True)

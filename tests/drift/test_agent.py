@@ -41,7 +41,8 @@ class Storage:
             self.calls += 1
             if self.away:
                 raise ConnectionError("storage is away")
-            created = self.objects.setdefault(key, data) is data
+            created = key not in self.objects
+            self.objects.setdefault(key, data)
             if self.lose_answers:
                 raise TimeoutError("no answer")
             return created

@@ -16,7 +16,7 @@ from heritage.drift.profile import DriftProfile
 from heritage.errors import BadInput, NotFound
 
 GOLDEN = Path(__file__).parent / "golden" / "profile-1.npz"
-GOLDEN_SIGNATURE = "a7941b050deca212e646e6f1b81a9dcff7d1647e7ef0fdf2bb5f997ded870350"
+GOLDEN_SIGNATURE = "fcc91a54dc8b88fa4a7e2da3c1a117546b9fe673aa77a99e7a971360a3108fcf"
 
 
 def golden_frame():

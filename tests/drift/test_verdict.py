@@ -146,6 +146,13 @@ def test_new_missing_values_are_a_finding_and_leave_the_figures_alone(profile, s
     assert verdict.columns["c2"].ks.low == pytest.approx(whole.columns["c2"].ks.low, abs=0.02)
 
 
+def test_a_negligible_share_of_missing_values_is_no_finding(profile):
+    frame = gaussian(27, 20_000)
+    frame.loc[:199, "c2"] = np.nan  # 1 %: certain, but nobody's concern
+    assert judge(profile, frame).status == "ok"
+    assert judge(profile, frame, Rules(quality_effect=0.005)).quality["columns"].keys() == {"c2"}
+
+
 def test_infinite_values_are_counted_and_reported(profile):
     frame = gaussian(11, 2_000)
     frame.loc[:0, "c1"] = np.inf

@@ -152,6 +152,11 @@ def test_wrong_shapes_are_refused():
         Window.empty(PROFILE).update(REFERENCE, REFERENCE.iloc[:5])
 
 
+def test_rows_with_swapped_values_are_different_rows():
+    pairs = np.array([(a, b) for a in range(60) for b in range(60)], float)
+    assert DriftProfile.fit(pd.DataFrame(pairs)).distinct_rows == pytest.approx(3_600, rel=0.06)
+
+
 def test_repeated_rows_are_told_from_many_rows():
     rng = np.random.default_rng(6)
     frame = pd.DataFrame(rng.normal(size=(5_000, 4)), columns=list("abcd"))

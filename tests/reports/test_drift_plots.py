@@ -93,6 +93,14 @@ def test_one_outlier_does_not_squeeze_the_picture():
     assert np.abs(picture(plain) - picture(with_outlier)).mean() < 4
 
 
+def test_an_outlier_in_the_reference_does_not_squeeze_it_either():
+    reference = pd.DataFrame({"x": np.append(np.random.default_rng(1).normal(size=5_000), 1e6)})
+    part = DriftProfile.fit(reference).parts["x"]
+    low, high = plots._visible_range(part.edges, part.reference, part.reference)
+    assert -5 < low < -2
+    assert 2 < high < 5
+
+
 def test_equal_counts_give_equal_bytes_also_from_threads():
     window = Window.empty(PROFILE).update(FRAME)
     draw = lambda: plots.column_plot(PROFILE.parts["normal"], counts_of(window, "normal"))  # noqa: E731
