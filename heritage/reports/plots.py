@@ -176,7 +176,9 @@ def _visible_range(edges: Values, reference: Counts, counts: Counts) -> tuple[fl
             first, last = np.searchsorted(np.cumsum(total) / total.sum(), (0.005, 0.995))
             at += [float(starts[first]), float(ends[min(last, len(ends) - 1)])]
     low, high = (min(at), max(at)) if at else (float(edges[0]), float(edges[-1]))
-    room = max(0.03 * (high - low), 0.7 * beyond)
+    room = 0.03 * (high - low) or beyond
+    if len(edges) <= BINS:
+        room = max(room, 0.7 * beyond)  # a bar's width
     return low - room, high + room
 
 
