@@ -32,6 +32,8 @@ from heritage.storage import ObjectStore
 
 ROOT = Path(__file__).parent.parent
 
+pytest_plugins = ["tests.stages"]
+
 # read by libraries when they are imported, so these come before any test module does
 _AIRFLOW_HOME = Path(tempfile.mkdtemp(prefix="heritage-airflow-"))
 os.environ |= {

@@ -5,7 +5,7 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
-from heritage.cli import config, configs, demo, drift, lineage, promote, recover, repair
+from heritage.cli import config, configs, demo, drift, lineage, masks, promote, recover, repair
 from heritage.cli.output import reported_errors
 
 
@@ -36,7 +36,7 @@ def _root() -> None:
 
 for commands in (demo, lineage, promote, recover):
     commands.register(app)
-for group in (drift, repair, configs, config):
+for group in (drift, repair, configs, masks, config):
     app.add_typer(group.app)
 
 

@@ -84,18 +84,22 @@ def register_family(ctx: Context, seed: int, folder: Path, told: Callable[[str],
     return versions
 
 
-def stream(ctx: Context, champion: ModelVersion, seed: int) -> None:
-    """One calm hour and two drifted ones: counters as the agent keeps them, rows, and labels for three of four rows."""
+def hours(seed: int) -> dict[str, Rows]:
+    """What the site sees, with labels, by window: one calm hour, then two drifted ones."""
     digits, rng = data.Digits.load(seed), np.random.default_rng([seed, 2])
     drift = next(d for d in data.DRIFTS if d.name == "all three")
-    hours = {
+    return {
         WINDOWS[0]: data.narrow(digits["calm"], rng),
         WINDOWS[1]: drift.of(digits["early"], rng),
         WINDOWS[2]: drift.of(digits["late"], rng),
     }
+
+
+def stream(ctx: Context, champion: ModelVersion, seed: int) -> None:
+    """Store `hours` as what the champion saw: counters as the agent keeps them, rows, labels for three of four."""
     profile = profile_of(ctx, champion)
     network = network_of(ctx, manifest_of(ctx, champion), state_of(ctx, champion))
-    for window, rows in hours.items():
+    for window, rows in hours(seed).items():
         labelled = np.arange(len(rows)) < LABELLED_SHARE * len(rows)
         windows.keep_rows(ctx, champion, window, rows.take(labelled))
         windows.keep_rows(ctx, champion, window, Rows(rows.x[~labelled]))

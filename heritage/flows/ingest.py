@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from heritage import __version__
-from heritage.errors import HeritageError, NotFound, Unavailable
+from heritage.errors import HeritageError, NotFound, Unavailable, UnsafeCheckpoint
 from heritage.flows.context import Context
 from heritage.lineage.hub import HubEdge, parent_edges, read_card
 from heritage.names import printable
@@ -51,7 +51,12 @@ def run(ctx: Context, address: str, dry_run: bool = False) -> dict[str, Any]:
 def _manifest(ctx: Context, version: ModelVersion) -> Manifest:
     limits = Limits(ctx.settings.weights.max_header_bytes, ctx.settings.weights.max_tensors)
     with tempfile.TemporaryDirectory() as folder:
-        contents = measure(ctx.registry.fetch_unverified(version, Path(folder)), limits)
+        weights = ctx.registry.fetch_unverified(version, Path(folder))
+        try:
+            contents = measure(weights, limits)
+        except UnsafeCheckpoint as error:
+            # a tag is no place for the temporary folder of this machine
+            raise UnsafeCheckpoint(str(error).replace(f"{weights}/", "")) from error
     return Manifest(
         digest=contents.digest,
         name=version.name,
