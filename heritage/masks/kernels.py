@@ -42,7 +42,7 @@ def fill_block(words: NDArray[np.uint64], start: int, stop: int, out: NDArray[np
             for j in range(max(tile, i), end):
                 total = np.uint64(0)
                 for w in range(width):
-                    total += ones(words[i, w] ^ words[j, w])
+                    total += ones(words[i, w] ^ words[j, w])  # type: ignore[call-arg]
                 out[i, j] = total
         for j in range(tile, end):
             for i in range(start, min(stop, j + 1)):
