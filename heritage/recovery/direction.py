@@ -77,7 +77,7 @@ def features(
     matrix = classes["matrix"] & moved
     gain = classes["gain"] & np.isfinite(d2) & (d2 > 1e-13 * (np_ + nc))
     bias = classes["bias"] & np.isfinite(d2) & (d2 > 1e-13 * (np_ + nc))
-    unknown = not (scaled.direction or scaled.still)  # whether there was decay
+    unknown = not (scaled.direction or scaled.still or scaled.partly)  # whether there was decay
     off_one = distances.norms - 2 * distances.sums + distances.sizes[:, None]  # squared distance from all ones
     return np.array(
         [

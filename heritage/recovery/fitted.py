@@ -16,7 +16,7 @@ WEIGHTS: dict[str, float] = {
     "slope": 0.81,
 }
 # weight of .5 log(degree) of the root, and temperature of root scores
-HUB = 0.75
+HUB = 2.5
 TEMPERATURE = 1.0
 # logistic of an edge's confidence: constant, log odds of the direction, closeness of the next best edge
 CONFIDENCE = (0.94, 0.34, -1.27)

@@ -17,11 +17,15 @@ _MOST_ELEMENTS = 2**18
 
 @dataclass(frozen=True, slots=True)
 class Scaled:
-    """Rows and columns of matrices that are exact multiples, by which end is smaller; those that are equal."""
+    """Rows and columns in which every entry went towards zero, or away from it, or stayed.
+
+    `partly`: some matrices were trained and others frozen, other than by an adapter.
+    """
 
     shrunk: int = 0
     grown: int = 0
     still: int = 0
+    partly: bool = False
 
     @property
     def direction(self) -> float:
@@ -33,17 +37,20 @@ class Scaled:
 def scaled_rows(family: Family, p: int, c: int) -> Scaled:
     """What happened from p to c to the rows and columns that no gradient reached, over all matrices but the head."""
     shrunk = grown = still = 0
-    here = family.present(p) & family.present(c) & ~family.heads
-    for k in np.flatnonzero(here):
+    frozen = 0
+    for k in family.shared(p, c):
         slot = family.stack.slots[k]
-        if not slot.is_matrix or slot.size > _MOST_ELEMENTS or family.equal[k, p, c] == 1.0:
+        if not slot.is_matrix or family.heads[k] or slot.size > _MOST_ELEMENTS:
             continue
-        a, b = (family.values(i, int(k)).reshape(slot.shape[0], -1) for i in (p, c))
+        if family.equal[k, p, c] == 1.0:
+            frozen += 1
+            continue
+        a, b = (family.values(i, k).reshape(slot.shape[0], -1) for i in (p, c))
         for x, step in ((a, b - a), (a.T, (b - a).T)):
             if x.shape[1] >= _MOVED:
                 less, more, same = _count(x, step)
                 shrunk, grown, still = shrunk + less, grown + more, still + same
-    return Scaled(shrunk, grown, still)
+    return Scaled(shrunk, grown, still, frozen > 0 and not family.same_vectors[p, c])
 
 
 def _count(x: NDArray[np.float32], step: NDArray[np.float32]) -> tuple[int, int, int]:

@@ -11,6 +11,7 @@ _HUB = 0.6  # weight of the log ratio of the numbers of children
 _DIRECTION = 0.5
 _DIRECTION_AT_MOST = 3.0
 _OUTLIER = 0.02
+_RANK = 20.0
 # cosine between the steps of siblings, mean and spread on generated forests
 _SIBLING_MEAN, _SIBLING_SPREAD = 0.05, 0.09
 
@@ -24,16 +25,19 @@ def straighten(tree: set[Edge], root: int, cues: Cues, kept: set[Edge]) -> set[E
     unless x took a much shorter step than c. The likelihoods of both, the direction cues of both edges and the number
     of children of both parents decide. Edges in `kept` stay.
     """
-    total = np.nansum(np.where(cues.family.heads[:, None, None], 0.0, cues.family.distances.squared), axis=0)
+    body, whole = _totals(cues)
+    merges = {p.child for p in cues.evidence.merges}
     tree = set(tree)
     for _ in range(_ROUNDS):
         parent = orient(tree, root)
-        children = np.bincount([*parent.values()], minlength=len(total)).astype(float)
+        children = np.bincount([*parent.values()], minlength=len(body)).astype(float)
         moved = 0
         for c, x in sorted(parent.items()):
             g = parent.get(x)
             edge = (min(c, x), max(c, x))
-            if g is None or edge in kept or _prefers_parent(total, cues, children, g, x, c) >= 0:
+            if g is None or edge in kept or x in merges:
+                continue
+            if _prefers_parent(body if body[g, x] > 0 else whole, cues, children, g, x, c) >= 0:
                 continue
             tree = (tree - {edge}) | {(min(c, g), max(c, g))}
             parent[c] = g
@@ -45,6 +49,12 @@ def straighten(tree: set[Edge], root: int, cues: Cues, kept: set[Edge]) -> set[E
     return tree
 
 
+def _totals(cues: Cues) -> tuple[Matrix, Matrix]:
+    """Squared distances over the backbone, and over everything that both models have."""
+    squared, heads = cues.family.distances.squared, cues.family.heads
+    return np.asarray(np.nansum(squared[~heads], axis=0)), np.asarray(np.nansum(squared, axis=0))
+
+
 def _prefers_parent(total: Matrix, cues: Cues, children: Matrix, g: int, x: int, c: int) -> float:
     """Log odds of g -> x -> c over g -> x, g -> c."""
     first, whole = total[g, x], total[g, c]
@@ -52,10 +62,23 @@ def _prefers_parent(total: Matrix, cues: Cues, children: Matrix, g: int, x: int,
         return 0.0
     along = (first + whole - total[x, c]) / 2 / first
     shorter = float(np.sqrt(first / whole))
-    shape = _log_chain(along, shorter) - _log_siblings(along, shorter)
+    shape = _log_chain(along, shorter) - _log_siblings(along, shorter) + _by_rank(cues, g, x, c)
     ratios = [float(np.clip(cues.ratio(p, c), -_DIRECTION_AT_MOST, _DIRECTION_AT_MOST)) for p in (x, g)]
     hub = np.log(children[x] + 0.5) - np.log(children[g] + 0.5)
     return shape + _DIRECTION * (ratios[0] - ratios[1]) + _HUB * float(hub)
+
+
+def _by_rank(cues: Cues, g: int, x: int, c: int) -> float:
+    """Ranks of adapters add up along a path, so the parent is the one that c differs from by the lower rank."""
+    if not (cues.family.same_vectors[x, c] and cues.family.same_vectors[g, c]):
+        return 0.0
+    from_parent, from_grandparent = _total_rank(cues, x, c), _total_rank(cues, g, c)
+    return _RANK * float(np.sign(from_grandparent - from_parent)) if from_parent != from_grandparent else 0.0
+
+
+def _total_rank(cues: Cues, i: int, j: int) -> float:
+    adapter = cues.adapter(min(i, j), max(i, j))
+    return float("inf") if adapter is None else float(sum(adapter.ranks.values()))
 
 
 def _log_chain(along: float, shorter: float) -> float:

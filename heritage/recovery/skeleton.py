@@ -7,7 +7,7 @@ from heritage.recovery.cues import Cues
 from heritage.recovery.edmonds import minimum_arborescence
 from heritage.recovery.evidence import Evidence
 from heritage.recovery.family import Proof
-from heritage.recovery.tree import Edge, insert_below, insert_merge, neighbours, spanning_tree
+from heritage.recovery.tree import Edge, insert_below, insert_merge, neighbours, root_scores, spanning_tree
 
 Matrix = NDArray[np.float64]
 _NEAR_TIE = 1.12  # costs over this times the tree's cannot win by direction
@@ -22,8 +22,8 @@ def undirected_tree(cost: Matrix, cues: Cues) -> set[Edge]:
     later = below_merges(evidence)
     forced = [(p.parents[0], p.child) for p in evidence.edges if p.child not in later]
     tree = spanning_tree(cost, forced, later)
-    tree = _settle_ties(cost, cues, tree, {c: p for p, c in forced})
-    return _insert(tree, cost, evidence, later, {(min(e), max(e)) for e in forced})
+    tree, root = _settle_ties(cost, cues, tree, {c: p for p, c in forced})
+    return _insert(tree, cost, evidence, later, {(min(e), max(e)) for e in forced}, root)
 
 
 def below_merges(evidence: Evidence) -> set[int]:
@@ -37,10 +37,13 @@ def below_merges(evidence: Evidence) -> set[int]:
     return found
 
 
-def _settle_ties(cost: Matrix, cues: Cues, tree: set[Edge], made_from: dict[int, int]) -> set[Edge]:
-    """Of the trees that cost nearly the same, the one whose directions fit best: an arborescence over near ties."""
+def _settle_ties(cost: Matrix, cues: Cues, tree: set[Edge], made_from: dict[int, int]) -> tuple[set[Edge], int]:
+    """Of the trees that cost nearly the same, the one whose directions fit best, and its root (-1: no tree).
+
+    An arborescence over the tree's edges and near ties.
+    """
     if not tree:
-        return tree
+        return tree, -1
     nodes = sorted({i for e in tree for i in e})
     place = {v: k for k, v in enumerate(nodes)}
     weight = np.full((len(nodes),) * 2, np.inf)
@@ -52,7 +55,8 @@ def _settle_ties(cost: Matrix, cues: Cues, tree: set[Edge], made_from: dict[int,
             bonus = _FORCED if made_from.get(c) == p else float(ratio) / 2
             weight[place[p], place[c]] = _SHARPNESS * np.log(max(cost[i, j], 1e-300)) - bonus
     parents = minimum_arborescence(weight)
-    return {(min(nodes[a], nodes[b]), max(nodes[a], nodes[b])) for a, b in parents.items()}
+    best = {(min(nodes[a], nodes[b]), max(nodes[a], nodes[b])) for a, b in parents.items()}
+    return best, best_root(sorted(best), cues, nodes)
 
 
 def near_ties(cost: Matrix, tree: set[Edge]) -> set[Edge]:
@@ -75,7 +79,15 @@ def bottlenecks(cost: Matrix, tree: set[Edge]) -> Matrix:
     return out
 
 
-def _insert(tree: set[Edge], cost: Matrix, evidence: Evidence, later: set[int], fixed: set[Edge]) -> set[Edge]:
+def best_root(tree: list[Edge], cues: Cues, nodes: list[int]) -> int:
+    """The node from which the directions of all edges fit best."""
+    scores = root_scores(tree, {e: cues.ratio(*e) for e in tree}, nodes)
+    return max(nodes, key=lambda v: (scores[v], -v))
+
+
+def _insert(
+    tree: set[Edge], cost: Matrix, evidence: Evidence, later: set[int], fixed: set[Edge], root: int
+) -> set[Edge]:
     """`tree` with all nodes of `later`, parents before children."""
     waiting = [_nearest_first(p, cost) for p in evidence.merges]
     waiting += [p for p in evidence.edges if p.child in later]
@@ -86,7 +98,7 @@ def _insert(tree: set[Edge], cost: Matrix, evidence: Evidence, later: set[int], 
         waiting.remove(proof)
         placed.add(proof.child)
         insert = insert_merge if proof.relation == "merge" else insert_below
-        tree = insert(tree, cost, proof, kept)
+        tree = insert(tree, cost, proof, kept, root)
         kept |= {(min(p, proof.child), max(p, proof.child)) for p in proof.parents}
     return tree
 

@@ -9,6 +9,7 @@ from heritage.recovery.family import Proof
 
 Matrix = NDArray[np.float64]
 Edge = tuple[int, int]
+_CLEARLY = 0.97  # a merge takes over what is nearer to it by more than chance
 
 
 def spanning_tree(cost: Matrix, forced: Iterable[Edge], without: Iterable[int] = ()) -> set[Edge]:
@@ -39,11 +40,11 @@ def _find(parent: list[int], node: int) -> int:
     return node
 
 
-def insert_merge(tree: set[Edge], cost: Matrix, merge: Proof, fixed: set[Edge]) -> set[Edge]:
+def insert_merge(tree: set[Edge], cost: Matrix, merge: Proof, fixed: set[Edge], root: int = -1) -> set[Edge]:
     """`tree` with the merge hung on its first parent, and with it the subtrees that are nearer to it than to others.
 
     By Stewart's theorem a merge lies nearer to the grandparent than its parents do. So a subtree moves to it only if
-    it holds none of the parents; `fixed` edges stay.
+    it holds none of the parents, and not the `root` as far as that is known; `fixed` edges stay.
     """
     m, first = merge.child, merge.parents[0]
     old, tree = sorted(tree, key=lambda e: -cost[e]), set(tree) | {(min(m, first), max(m, first))}
@@ -54,12 +55,14 @@ def insert_merge(tree: set[Edge], cost: Matrix, merge: Proof, fixed: set[Edge]) 
         inside = [p in side for p in merge.parents]
         if all(inside) or not any(inside):
             far = v if all(inside) else u
-            if cost[m, far] < cost[u, v]:
+            if root >= 0 and (root in side) == (far == u):
+                continue
+            if cost[m, far] < _CLEARLY * cost[u, v]:
                 tree = (tree - {(u, v)}) | {(min(m, far), max(m, far))}
     return tree
 
 
-def insert_below(tree: set[Edge], cost: Matrix, proof: Proof, kept: set[Edge]) -> set[Edge]:
+def insert_below(tree: set[Edge], cost: Matrix, proof: Proof, kept: set[Edge], root: int = -1) -> set[Edge]:
     """`tree` with the child of `proof` hung on its parent, and with it the parent's neighbours that are nearer to it.
 
     For children of merges: they are placed after the merge, and take nothing from the rest of the tree.
@@ -68,7 +71,7 @@ def insert_below(tree: set[Edge], cost: Matrix, proof: Proof, kept: set[Edge]) -
     tree = set(tree) | {(min(m, c), max(m, c))}
     for u, v in sorted(e for e in tree - kept if m in e and c not in e):
         other = v if u == m else u
-        if cost[c, other] < cost[m, other]:
+        if other != root and cost[c, other] < cost[m, other]:
             tree = (tree - {(u, v)}) | {(min(c, other), max(c, other))}
     return tree
 

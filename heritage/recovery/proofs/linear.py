@@ -13,6 +13,7 @@ _SLACK = 5.0  # residual energy over that of rounding
 _CLEAR = 25.0  # a parent must be farther from the merge than this times the rounding
 _OBTUSE = -0.1
 _LEAST_SHARE = 0.08
+_EVEN = 0.01
 _CURVED = 0.08  # a spherical mean leaves the chord by a share of it
 
 Matrix = NDArray[np.float64]
@@ -56,7 +57,12 @@ def suspects(cloud: Cloud) -> dict[int, Matrix]:
 def merges(cloud: Cloud, between: dict[int, Matrix]) -> list[Proof]:
     """Suspects that are a combination of others up to rounding, one proof each."""
     found = {m: proof for m, gram in between.items() if (proof := _line(cloud, m, gram) or _sphere(cloud, m, gram))}
-    # a merge of a merge would be ambiguous: its parents explain the same point
+    # a merge of a merge is ambiguous: the parents of the second explain the same point; equal shares are the likelier
+    for m, proof in list(found.items()):
+        if any(p in found for p in proof.parents):
+            soup = _soup(cloud, m, between[m], frozenset(found))
+            if soup is not None and np.ptp(soup.parameters["weights"]) < _EVEN:
+                found[m] = soup
     for plain in (frozenset(found), frozenset[int]()):
         for m, gram in between.items():
             if m not in found and (proof := _soup(cloud, m, gram, plain)) is not None:
