@@ -185,6 +185,8 @@ def _simplest_near_best(losses: Mapping[_Variant, list[NDArray[np.float64]]], op
     The error is that of the paired difference over the rows of one split: the splits share rows.
     """
     wanted = {v: np.concatenate(parts) for v, parts in losses.items() if v.rung in options.rungs}
+    if not wanted:  # no wanted rung could be tried: without donors, or without budget
+        return _variant(Recipe(Rung.NONE))
     best = min(wanted, key=lambda v: float(wanted[v].mean()))
     rows = len(losses[best][0])
     for variant, each in wanted.items():

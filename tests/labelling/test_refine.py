@@ -41,6 +41,14 @@ def test_rows_of_earlier_rounds_tune_and_never_judge():
     assert len(parts.tune) == len(digests(parts.tune)) == 40 + 40 + 40 - len(parts.guard)
 
 
+def test_a_row_that_judged_before_and_was_answered_again_tunes():
+    given = answers()
+    seen = given.drawn_at_random
+    parts = divide(given, 0.5, 0, judged=Rows(seen.x[:15], seen.y[:15]))
+    assert not digests(parts.guard) & digests(parts.tune)
+    assert digests(Rows(seen.x[:15])) <= digests(parts.tune)
+
+
 def test_a_new_label_replaces_an_old_one():
     given = answers()
     wrong = Rows(given.rows.x, 1 - given.rows.y)

@@ -147,6 +147,13 @@ def test_without_donors_only_the_steps_remain(layer_norm_family):
     assert set(result.held_out) == {Rung.NONE, Rung.FINETUNE_20, Rung.FINETUNE_60}
 
 
+def test_rungs_that_need_donors_leave_the_model_as_it_is_without_them(layer_norm_family):
+    f = layer_norm_family
+    result = search(f.network, f.drifted, {}, f.rows, options=SearchOptions(rungs=(Rung.ONE,)))
+    assert result.rung is Rung.NONE
+    assert same(result.state, f.drifted)
+
+
 @pytest.mark.parametrize(
     ("rows", "message"),
     [
