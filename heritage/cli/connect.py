@@ -1,6 +1,7 @@
 """How commands find the registry and the storage: the settings, else the stack that runs in the working folder."""
 
 import os
+import sys
 from typing import TYPE_CHECKING
 
 from heritage.settings import Settings, config_file, settings
@@ -33,8 +34,16 @@ def connect() -> "Context":
     """Connections for one command."""
     from heritage.flows.context import Context
 
+    log_to_stderr()
     use_running_stack()
     return Context.connect()
+
+
+def log_to_stderr() -> None:
+    """Libraries that log through structlog (retries do) would write to stdout, where `--json` results go."""
+    import structlog
+
+    structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
 
 
 def origins(chosen: Settings) -> dict[str, str]:

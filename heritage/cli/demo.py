@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.table import Table
 
-from heritage.cli.connect import use_running_stack
+from heritage.cli.connect import log_to_stderr, use_running_stack
 from heritage.cli.output import Exit, JsonFlag, console, notes, print_json
 from heritage.settings import settings
 
@@ -123,6 +123,7 @@ def _everything() -> "Plan":
 def _connect(stack: "Stack") -> "Context":
     from heritage.flows.context import Context
 
+    log_to_stderr()
     os.environ.update(stack.environment())
     settings.cache_clear()
     return Context.connect()
@@ -171,13 +172,13 @@ def _tell_decision(story: "Story") -> None:
 
 
 def _table(story: "Story") -> Table:
-    columns = {
-        "drifted": "drifted",
-        "parent": "rolled back to parent",
-        "rollback": "rolled back to best donor",
-        "repaired": "repaired",
-    }
-    table = Table(title=f"Accuracy on fresh rows that nobody tuned on (seed {story.seed})", title_justify="left")
+    columns = {"drifted": "drifted", "parent": "parent*", "rollback": "best donor*", "repaired": "repaired"}
+    table = Table(
+        title=f"Accuracy on fresh rows that nobody tuned on (seed {story.seed})",
+        title_justify="left",
+        caption="* rolled back to it as it is",
+        caption_justify="left",
+    )
     table.add_column("rows")
     table.add_column("n", justify="right")
     shown = [name for name in columns if name in story.accuracy["all three"]]
@@ -186,7 +187,7 @@ def _table(story: "Story") -> Table:
     for kind, figures in story.accuracy.items():
         cells = [f"{100 * figures[name]:.1f} %" for name in shown]
         style = "bold" if kind == "all three" else ""
-        table.add_row("all three (what the site sees)" if style else kind, str(story.rows[kind]), *cells, style=style)
+        table.add_row("all three: the site now" if style else kind, str(story.rows[kind]), *cells, style=style)
     return table
 
 

@@ -7,13 +7,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from heritage.cli.connect import connect
-from heritage.cli.output import DryRunFlag, Exit, JsonFlag, console, fail, notes, print_json
+from heritage.cli.output import DryRunFlag, Exit, JsonFlag, console, fail, notes, print_json, tell
 
 if TYPE_CHECKING:
     from heritage.flows.context import Context
     from heritage.lineage.graph import LineageGraph
     from heritage.records import ModelVersion, ParentEdge
-    from heritage.rows import Rows
 
 app = typer.Typer(name="lineage", help="What descends from what.", no_args_is_help=True)
 
@@ -38,6 +37,7 @@ def register_version(
     dry_run: DryRunFlag = False,
 ) -> None:
     """Register a version with its lineage; the same content twice is one version."""
+    from heritage.cli.files import read_rows
     from heritage.flows import register as flow
 
     ctx = connect()
@@ -45,15 +45,15 @@ def register_version(
         name,
         weights,
         _architecture(architecture, kwargs),
-        _rows(reference),
+        None if reference is None else read_rows(reference),
         parents=tuple(_parent(ctx, text) for text in parent or ()),
     )
     digest = flow.check(ctx, wanted)
     if dry_run:
-        _tell(json, {"name": name, "digest": digest, "registered": False}, f"would register {name}, digest {digest}")
+        tell(json, {"name": name, "digest": digest, "registered": False}, f"would register {name}, digest {digest}")
         return
     version = flow.run(ctx, wanted)
-    _tell(json, {"address": version.address, "digest": version.digest, "registered": True}, version.address)
+    tell(json, {"address": version.address, "digest": version.digest, "registered": True}, version.address)
 
 
 def ingest(
@@ -183,17 +183,6 @@ def _architecture(builder: str, kwargs: str) -> Any:
     return Architecture(builder, arguments)
 
 
-def _rows(path: Path | None) -> "Rows | None":
-    from heritage.rows import from_npz
-
-    if path is None:
-        return None
-    try:
-        return from_npz(path.read_bytes(), str(path))
-    except OSError as error:
-        fail(f"{path} cannot be read ({error.strerror}); give an npz file with x and y")
-
-
 def _parent(ctx: "Context", text: str) -> "ParentEdge":
     from heritage.records import Origin, ParentEdge, Relation
 
@@ -205,10 +194,3 @@ def _parent(ctx: "Context", text: str) -> "ParentEdge":
         fail(f"parent {version.address} was registered without heritage; run: heritage ingest {version.address}")
     relation = Relation(word or "finetune")
     return ParentEdge(version.digest, relation, Origin.DECLARED, 1.0, version.name, version.version)
-
-
-def _tell(json: bool, record: dict[str, Any], line: str) -> None:
-    if json:
-        print_json(record)
-    else:
-        console.print(line, markup=False)

@@ -36,6 +36,14 @@ def print_json(value: Any) -> None:
     sys.stdout.write(json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False, default=str) + "\n")
 
 
+def tell(json: bool, record: Any, line: str) -> None:
+    """`record` for machines, else `line` for people (no markup is read in it)."""
+    if json:
+        print_json(record)
+    else:
+        console.print(line, markup=False, soft_wrap=True)
+
+
 def fail(message: str, code: Exit = Exit.ERROR) -> NoReturn:
     """Print `message` on stderr (no markup is read in it) and leave with `code`."""
     notes.print("error:", style="bold red", end=" ")

@@ -1,11 +1,11 @@
 """`heritage validate`, `promote`, `rollback`: which version is champion."""
 
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from heritage.cli.connect import connect
-from heritage.cli.output import DryRunFlag, Exit, JsonFlag, console, print_json
+from heritage.cli.output import DryRunFlag, Exit, JsonFlag, tell
 
 
 def register(main: typer.Typer) -> None:
@@ -25,7 +25,7 @@ def validate(
     from heritage.flows import validate as flow
 
     result = flow.run(connect(), address, window, dry_run)
-    _tell(json, result, f"{result['decision']}: {result['reason']}")
+    tell(json, result, f"{result['decision']}: {result['reason']}")
     if result["decision"] != "accept":
         raise typer.Exit(Exit.FOUND)
 
@@ -45,16 +45,16 @@ def promote(
     version = ctx.registry.version(address)
     if initial:
         move = None if dry_run else ctx.registry.promote(version.name, version.version, None, INITIAL)
-        _tell(json, {"model": version.name, "version": version.version, "moved": move is not None}, version.address)
+        tell(json, {"model": version.name, "version": version.version, "moved": move is not None}, version.address)
         return
     plan = plan or version.tags.get(GATE, "").partition(":")[2]
     brief = flow.brief(ctx, address, plan)
     if dry_run:
-        _tell(json, brief, brief["body"])
+        tell(json, brief, brief["body"])
         return
     moved = flow.promote(ctx, address, plan)
     tested = flow.smoke_test(ctx, moved["model"])
-    _tell(
+    tell(
         json, {**moved, "smoke_test": tested}, f"{version.address} is champion in place of version {moved['replaced']}"
     )
 
@@ -71,14 +71,7 @@ def rollback(
     ctx = connect()
     if dry_run:
         previous = ctx.registry.version(f"{name}@previous")
-        _tell(json, {"model": name, "version": previous.version}, f"would make {previous.address} champion")
+        tell(json, {"model": name, "version": previous.version}, f"would make {previous.address} champion")
         return
     moved = flow.roll_back(ctx, name, reason)
-    _tell(json, moved, f"{name}/{moved['version']} is champion in place of version {moved['replaced']}")
-
-
-def _tell(json: bool, record: dict[str, Any], line: str) -> None:
-    if json:
-        print_json(record)
-    else:
-        console.print(line, markup=False, soft_wrap=True)
+    tell(json, moved, f"{name}/{moved['version']} is champion in place of version {moved['replaced']}")

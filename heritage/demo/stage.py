@@ -7,10 +7,9 @@ import numpy as np
 
 from heritage.demo import data
 from heritage.demo.family import ARCHITECTURE, CHAMPION, Member, train_family
-from heritage.flows import register, windows
+from heritage.flows import register
 from heritage.flows.context import Context
-from heritage.flows.networks import manifest_of, network_of, state_of
-from heritage.flows.profiles import profile_of, window_of
+from heritage.flows.observe import observe
 from heritage.records import ModelVersion, Origin, ParentEdge, Relation, Transformation
 from heritage.registry import INITIAL
 from heritage.rows import Rows, from_npz, to_npz
@@ -96,14 +95,11 @@ def hours(seed: int) -> dict[str, Rows]:
 
 
 def stream(ctx: Context, champion: ModelVersion, seed: int) -> None:
-    """Store `hours` as what the champion saw: counters as the agent keeps them, rows, labels for three of four."""
-    profile = profile_of(ctx, champion)
-    network = network_of(ctx, manifest_of(ctx, champion), state_of(ctx, champion))
+    """Store `hours` as what the champion saw: counters and rows, with labels for three rows of four."""
     for window, rows in hours(seed).items():
         labelled = np.arange(len(rows)) < LABELLED_SHARE * len(rows)
-        windows.keep_rows(ctx, champion, window, rows.take(labelled))
-        windows.keep_rows(ctx, champion, window, Rows(rows.x[~labelled]))
-        windows.keep_counts(ctx, champion, window, window_of(profile, rows, network), "demo", 0)
+        observe(ctx, champion, window, rows.take(labelled))
+        observe(ctx, champion, window, Rows(rows.x[~labelled]))
 
 
 def fresh_rows(seed: int) -> dict[str, Rows]:
