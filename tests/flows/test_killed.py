@@ -12,7 +12,7 @@ from heritage.registry import Registry, Timing
 from heritage.settings import RepairSettings
 from heritage.storage import ObjectStore
 
-pytestmark = [pytest.mark.services, pytest.mark.slow, pytest.mark.timeout(1800)]
+pytestmark = [pytest.mark.services, pytest.mark.timeout(900)]
 
 _WRITES = ("register", "set_tag", "put_artifact", "accept", "nominate")
 
