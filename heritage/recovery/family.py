@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from heritage.recovery.scaling import Scaled
 
 
+MOST_LOOKED_AT = 2**17
+
+
 @dataclass(frozen=True, slots=True)
 class Proof:
     """A relation that the weights themselves show. Positions are those of the family's members.
@@ -70,6 +73,15 @@ class Family(ABC):
     def values(self, i: int, k: int) -> Floats:
         """Slot k of member i, flat."""
         return self.stack.values(self.members[i], k)
+
+    def some_values(self, i: int, k: int) -> Floats:
+        """The first `MOST_LOOKED_AT` values of slot k of member i, in whole rows: enough to prove or refute."""
+        slot = self.stack.slots[k]
+        row = slot.size // max(1, slot.shape[0] if slot.shape else 1)
+        count = slot.size if slot.size <= MOST_LOOKED_AT else max(row, MOST_LOOKED_AT // row * row)
+        if count == slot.size:
+            return self.values(i, k)
+        return np.asarray(self.stack.picked(k, [self.members[i]], np.arange(count))[0])
 
     def present(self, i: int) -> NDArray[np.bool_]:
         """Which slots member i has."""

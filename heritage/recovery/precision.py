@@ -13,8 +13,8 @@ _MANTISSA = {"F64": (23, -126), "F32": (23, -126), "BF16": (7, -126), "F16": (10
 def ulp(values: NDArray[np.floating[Any]], dtype: str) -> NDArray[np.float64]:
     """Spacing of the numbers of `dtype` around each value. Types not listed count as BF16; F64 was read as F32."""
     bits, lowest = _MANTISSA.get(dtype, _MANTISSA["BF16"])
-    exponent = np.frexp(values.astype(np.float64))[1] - 1
-    return np.asarray(np.ldexp(1.0, np.maximum(exponent, lowest) - bits), np.float64)
+    fine = np.spacing(np.abs(values.astype(np.float32, copy=False))).astype(np.float64)
+    return np.asarray(np.maximum(fine * 2.0 ** (23 - bits), 2.0 ** (lowest - bits)))
 
 
 def spacing(dtype: str) -> float:

@@ -61,15 +61,15 @@ class _Means:
     stack: Callable[[Sequence[Any]], Any]
     sample: Callable[[Any], Sample]
     twins: Callable[[Any, NDArray[np.float32]], list[list[int]]]
-    family: Callable[[Any, list[int], Sample], Family]
+    family: Callable[[Any, list[int], Sample, str], Family]
 
 
-def _weighed(stack: Stack, members: list[int], sample: Sample) -> Family:
-    return WeighedFamily(stack, members, sample, measure(stack, members))
+def _weighed(stack: Stack, members: list[int], sample: Sample, device: str) -> Family:
+    return WeighedFamily(stack, members, sample, measure(stack, members, device))
 
 
-def _sketched(stack: SketchStack, members: list[int], sample: Sample) -> Family:
-    return SketchedFamily(stack, members, sample, with_exact_norms(measure(stack, members), stack, members))
+def _sketched(stack: SketchStack, members: list[int], sample: Sample, device: str) -> Family:
+    return SketchedFamily(stack, members, sample, with_exact_norms(measure(stack, members, device), stack, members))
 
 
 _BY_WEIGHTS = _Means(stack_of, draw, classes_of_twins, _weighed)
@@ -98,20 +98,35 @@ def recover_fingerprints(prints: Mapping[str, Fingerprint], options: Options = O
 
 
 def _recover(models: Sequence[Named], means: _Means, options: Options, keep_going: bool) -> Recovery:
+    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+
     found: list[RecoveredFamily] = []
     skipped: list[Skipped] = []
-    for members in group([m.signature for m in models]):
-        left = [models[i] for i in members]
-        while left:
-            try:
-                found += [_named(g, options) for g in groups_of(left, means, options)]
-                break
-            except NotFinite as error:
-                if not keep_going:
-                    raise
-                skipped.append(Skipped(error.model, str(error)))
-                left = [m for m in left if m.name != error.model]
+    # our threads work on different tensors; those of a BLAS library would wait for one another busily
+    with threadpool_limits(limits=1, user_api="blas"):
+        for members in group([m.signature for m in models]):
+            _recover_architecture([models[i] for i in members], means, options, keep_going, found, skipped)
     return Recovery(tuple(sorted(found, key=lambda f: (-len(f.members), f.id))), tuple(skipped))
+
+
+def _recover_architecture(
+    left: Sequence[Named],
+    means: _Means,
+    options: Options,
+    keep_going: bool,
+    found: list[RecoveredFamily],
+    skipped: list[Skipped],
+) -> None:
+    """Add the families of models of one architecture to `found`, and what had to be left out to `skipped`."""
+    while left:
+        try:
+            found += [_named(g, options) for g in groups_of(left, means, options)]
+            return
+        except NotFinite as error:
+            if not keep_going:
+                raise
+            skipped.append(Skipped(error.model, str(error)))
+            left = [m for m in left if m.name != error.model]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -138,7 +153,7 @@ def groups_of(models: Sequence[Named], means: _Means = _BY_WEIGHTS, options: Opt
         alike = [sorted(t, key=members.index) for t in twins if t[0] in members]
         spare = {i for t in alike for i in t[1:]}
         core = [i for i in members if i not in spare]
-        family = means.family(stack, core, Sample(sample.values[core], sample.bounds))
+        family = means.family(stack, core, Sample(sample.values[core], sample.bounds), options.device)
         together = tuple(tuple(names[i] for i in t) for t in alike)
         out.append(FoundFamily(keys[members[0]][:12], tuple(sorted(names[i] for i in members)), family, together))
     return out

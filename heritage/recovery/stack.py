@@ -13,7 +13,7 @@ from heritage.recovery.models import Model
 from heritage.weights.dtypes import BITS, decode
 
 KEEP_BYTES = 192 * 2**20
-TILE_BYTES = 48 * 2**20
+TILE_BYTES = 24 * 2**20
 
 Floats = NDArray[np.float32]
 

@@ -43,14 +43,18 @@ def suspects(cloud: Cloud) -> dict[int, Matrix]:
     The steps from an ordinary model to its relatives are nearly orthogonal; a merge has its parents on opposite sides.
     """
     found = {}
+    whole = cloud.points @ cloud.points.T
+    own = np.diag(whole)
+    apart = np.maximum(own[:, None] + own[None, :] - 2 * whole, 1e-300)
+    far = apart > _CLEAR * (cloud.noise[:, None] + cloud.noise[None, :])
     for m in range(len(cloud.points)):
-        step = cloud.points - cloud.points[m]
-        gram = step @ step.T
-        size = np.sqrt(np.maximum(np.diag(gram), 1e-300))
-        far = np.diag(gram) > _CLEAR * (cloud.noise + cloud.noise[m])
-        cosine = gram / np.outer(size, size)
-        if far.sum() > 1 and cosine[np.ix_(far, far)].min() < _OBTUSE:
-            found[m] = gram
+        near = np.flatnonzero(far[m])
+        if len(near) < 2:
+            continue
+        inner = whole[np.ix_(near, near)] - whole[m, near][:, None] - whole[m, near][None, :] + own[m]
+        if (inner / np.sqrt(np.outer(apart[m, near], apart[m, near]))).min() < _OBTUSE:
+            step = cloud.points - cloud.points[m]  # again from the points: proofs need every digit
+            found[m] = step @ step.T
     return found
 
 

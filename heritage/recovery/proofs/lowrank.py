@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from heritage.recovery.family import Family
 from heritage.recovery.precision import rounding_variance
 
-_MOST_SLOTS = 8
+_MOST_SLOTS = 6
 _SKETCH_FROM, _SKETCH = 256, 96
 _SLACK = 3.0
 
@@ -75,7 +75,7 @@ def _rank(a: NDArray[np.float32], b: NDArray[np.float32], pa: str, pb: str) -> t
 def _sketched_rank(difference: Matrix, noise: float) -> tuple[int, None] | None:
     m, n = difference.shape
     probe = np.random.default_rng(0).normal(size=(n, _SKETCH))
-    s = np.linalg.svd(difference @ probe, compute_uv=False)
+    s = np.linalg.svd(np.linalg.qr(difference @ probe, mode="r"), compute_uv=False)
     beyond = np.append(np.cumsum(s[::-1] ** 2)[::-1], 0.0)
     left = noise * n * (m - np.arange(len(beyond))) * np.maximum(_SKETCH - np.arange(len(beyond)), 0)
     rank = int(np.argmax(beyond <= _SLACK * left + 1e-30))

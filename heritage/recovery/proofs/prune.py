@@ -43,7 +43,7 @@ def _sampled(family: Family, p: int, c: int) -> bool:
 def _contained(family: Family, p: int, c: int) -> bool:
     kept = total = 0.0
     for k in family.shared(p, c):
-        a, b = family.values(p, k), family.values(c, k)
+        a, b = family.some_values(p, k), family.some_values(c, k)
         support = b != 0
         kept += _agree(family, p, c, a[support], b[support]) * support.sum()
         total += support.sum()

@@ -11,6 +11,7 @@ from heritage.recovery.precision import NARROW, ulp
 _NATS = 30.0
 _TOPS = (127.0, 7.0, 128.0, 8.0)
 _STEPS = (255.0, 15.0)
+_LEAST_TOP = 80  # steps that the largest of a quarter million entries is away from zero, if the largest of all is 127
 _FEW = 24
 _MOSTLY = 0.6  # share of a quantised model's matrix entries that must show a grid
 
@@ -33,7 +34,8 @@ def grids(family: Family) -> list[dict[int, Grid]]:
         here = [k for k in slots if family.stack.present[k, family.members[i]]]
         grid_of = {}
         for position, k in enumerate(here):
-            grid = find_grid(_matrix(family, i, k), family.dtypes[i])
+            matrix = _matrix(family, i, k)
+            grid = find_grid(matrix, family.dtypes[i], matrix.size < family.stack.slots[k].size)
             if grid is not None:
                 grid_of[k] = grid
             elif position >= 1 and not grid_of:
@@ -43,27 +45,40 @@ def grids(family: Family) -> list[dict[int, Grid]]:
 
 
 def _matrix(family: Family, i: int, k: int) -> NDArray[np.float32]:
-    return family.values(i, k).reshape(family.stack.slots[k].shape[0], -1)
+    columns = family.stack.slots[k].size // family.stack.slots[k].shape[0]
+    return family.some_values(i, k).reshape(-1, columns)
 
 
-def find_grid(matrix: NDArray[np.float32], dtype: str) -> Grid | None:
-    """The grid on which all entries of `matrix` lie within the rounding of `dtype`, or None."""
+def find_grid(matrix: NDArray[np.float32], dtype: str, partial: bool = False) -> Grid | None:
+    """The grid on which all entries of `matrix` lie within the rounding of `dtype`, or None.
+
+    Of a `partial` matrix the rows are whole, but its largest entry need not be the tensor's.
+    """
     if matrix.size < 64 or not matrix.any():
         return None
     for axis, view in (("tensor", matrix.reshape(1, -1)), ("row", matrix), ("column", matrix.T)):
         if axis != "tensor" and view.shape[1] < 4:
             continue
         first = view[: max(2, 512 // view.shape[1])][:, :1024]
-        for rough in _candidates(view):
+        if (partial and axis == "column") or (axis == "tensor" and _many_levels(first, dtype)):
+            continue
+        for rough in _candidates(view, partial and axis == "tensor"):
             step = _refined(view, rough) if dtype in NARROW else rough
             if _lies_on(first, step[: len(first)], dtype, 24) and _lies_on(view, step, dtype):
                 return Grid(step if axis != "column" else step.T, axis)
     return None
 
 
-def _candidates(view: NDArray[np.float32]) -> list[NDArray[np.float64]]:
+def _many_levels(first: NDArray[np.float32], dtype: str) -> bool:
+    """Whether there are more different values than a grid of eight bits has; coarse types have few anyway."""
+    return dtype not in NARROW and len(np.unique(first)) > 256
+
+
+def _candidates(view: NDArray[np.float32], partial: bool) -> list[NDArray[np.float64]]:
     top = np.abs(view).max(1, keepdims=True).astype(np.float64)
     spread = (view.max(1, keepdims=True).astype(np.float64) - view.min(1, keepdims=True)) / 1.0
+    if partial:
+        return [top / t for t in range(_LEAST_TOP, 129)]
     return [top / t for t in _TOPS] + [spread / s for s in _STEPS]
 
 
@@ -122,13 +137,14 @@ def _within_half_a_step(family: Family, p: int, c: int, grid: dict[int, Grid]) -
     for k in family.shared(p, c):
         if k in size and k not in grid and family.dtypes[c] in NARROW:
             continue  # a coarse type may hide the grid of a tensor
-        a, b = family.values(p, k), family.values(c, k)
+        a, b = family.some_values(p, k), family.some_values(c, k)
         off = np.abs(a.astype(np.float64) - b)
         slack = 1.01 * (ulp(a, family.dtypes[p]) + ulp(b, family.dtypes[c]))
         half = np.zeros(1)
         if k in grid:
-            shape = family.stack.slots[k].shape
-            half = np.broadcast_to(0.502 * grid[k].step, (shape[0], a.size // shape[0])).reshape(-1)
+            columns = family.stack.slots[k].size // family.stack.slots[k].shape[0]
+            rows = a.size // columns  # fewer than the tensor has, if it is large
+            half = np.broadcast_to(0.502 * grid[k].step[:rows], (rows, columns)).reshape(-1)
         if float((off <= half + slack).mean()) < (0.985 if family.dtypes[c] in NARROW else 0.999):
             return False
     return True
