@@ -166,6 +166,8 @@ def _distinct_rows(columns: list[Column], frames: Mapping[Family, pd.DataFrame],
     for start in range(0, rows, CHUNK):
         pieces: dict[Any, pd.DataFrame] = {f: part.iloc[start : start + CHUNK] for f, part in frames.items()}
         named = {str(name): piece[name] for piece in pieces.values() for name in piece.columns}
-        codes = ((i, column.count(named[column.name]).codes) for i, column in enumerate(columns))
-        distinct.add(registers, distinct.row_hashes(codes, min(CHUNK, rows - start)))
+        sums = np.zeros(min(CHUNK, rows - start), np.uint64)
+        for position, column in enumerate(columns):
+            distinct.mix_in(sums, position, column.count(named[column.name]).codes)
+        distinct.add(registers, sums)
     return distinct.estimate(registers)

@@ -144,7 +144,7 @@ class Window:
         return cls(profile, *state, lost=header["lost"])
 
     def _add(self, series: Mapping[str, "pd.Series[Any]"], rows: int) -> None:
-        codes, start = [], 0
+        sums, start = np.zeros(rows, np.uint64), 0
         for position, column in enumerate(self.profile.columns):
             size = _size(column)
             values = series.get(column.name)
@@ -157,10 +157,10 @@ class Window:
                 if tally.span is not None:
                     low, high = tally.span
                     self.instants[position] = np.maximum(self.instants[position], (-low, high))
-                codes.append((position, tally.codes))
+                distinct.mix_in(sums, position, tally.codes)
             start += size
         self.rows += rows
-        distinct.add(self.registers, distinct.row_hashes(codes, rows))
+        distinct.add(self.registers, sums)
         extra = {name: self.unknown.get(name, 0) + rows for name in series if name not in self._layout}
         self.unknown = _first_names(self.unknown | extra)
 
