@@ -7,12 +7,13 @@ without it they stay bit for bit: both tell more than any norm.
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from heritage.recovery.family import Family
+from heritage.recovery.stack import Floats
 
 _MOVED = 18
-_MOST_ELEMENTS = 2**18
+_TOLD = 5  # rows that are enough
+_MOST_ELEMENTS = 2**16  # of one tensor
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,32 +39,48 @@ def scaled_rows(family: Family, p: int, c: int) -> Scaled:
     """What happened from p to c to the rows and columns that no gradient reached, over all matrices but the head."""
     shrunk = grown = still = 0
     frozen = 0
-    for k in family.shared(p, c):
+    named = [("embed" not in family.stack.slots[k].name, k) for k in family.shared(p, c)]
+    for _, k in sorted(named):  # rows that get no gradient are mostly those of rare tokens
         slot = family.stack.slots[k]
-        if not slot.is_matrix or family.heads[k] or slot.size > _MOST_ELEMENTS:
+        if not slot.is_matrix or family.heads[k]:
             continue
         if family.equal[k, p, c] == 1.0:
             frozen += 1
             continue
-        a, b = (family.values(i, k).reshape(slot.shape[0], -1) for i in (p, c))
-        for x, step in ((a, b - a), (a.T, (b - a).T)):
-            if x.shape[1] >= _MOVED:
-                less, more, same = _count(x, step)
-                shrunk, grown, still = shrunk + less, grown + more, still + same
+        if max(shrunk, grown, still) >= _TOLD:
+            continue
+        less, more, same = _count(*_looked_at(family, p, c, k))
+        shrunk, grown, still = shrunk + less, grown + more, still + same
     return Scaled(shrunk, grown, still, frozen > 0 and not family.same_vectors[p, c])
 
 
-def _count(x: NDArray[np.float32], step: NDArray[np.float32]) -> tuple[int, int, int]:
-    """Rows in which every entry that moved went towards zero, away from it, and rows that did not move.
+def _looked_at(family: Family, p: int, c: int, k: int) -> tuple[Floats, Floats]:
+    """Slot k of both members as matrices; of a large one the first whole rows."""
+    rows = family.stack.slots[k].shape[0]
+    columns = family.stack.slots[k].size // rows
+    some = min(rows, max(1, _MOST_ELEMENTS // columns))
+    if some == rows:
+        a, b = family.values(p, k), family.values(c, k)
+    else:
+        a, b = family.stack.picked(k, [family.members[p], family.members[c]], np.arange(some * columns))
+    return a.reshape(some, columns), b.reshape(some, columns)
+
+
+def _count(a: Floats, b: Floats) -> tuple[int, int, int]:
+    """Rows and columns in which every entry that moved went towards zero, away from it, and that did not move.
 
     By chance, with `_MOVED` entries, one row in 2^`_MOVED` would. AdamW and SGD scale such rows by one factor, Adam
     with an L2 penalty moves every entry by the same amount; rounding leaves some entries where they were.
     """
-    change = step * x
-    inward, outward = (change < 0).sum(1), (change > 0).sum(1)
-    still = ~step.any(1) & x.any(1)
-    return (
-        int(((outward == 0) & (inward >= _MOVED)).sum()),
-        int(((inward == 0) & (outward >= _MOVED)).sum()),
-        int(still.sum()),
-    )
+    change = (b - a) * a
+    shrunk = grown = still = 0
+    for axis in (1, 0):
+        if change.shape[axis] < _MOVED:
+            continue
+        low, high = change.min(axis), change.max(axis)
+        one_way = np.flatnonzero((low < 0) ^ (high > 0))
+        moved = np.count_nonzero(np.take(change, one_way, axis=1 - axis), axis=axis) >= _MOVED
+        shrunk += int((moved & (low[one_way] < 0)).sum())
+        grown += int((moved & (high[one_way] > 0)).sum())
+        still += int(((low == 0) & (high == 0) & a.any(axis)).sum())
+    return shrunk, grown, still

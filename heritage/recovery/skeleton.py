@@ -10,7 +10,7 @@ from heritage.recovery.family import Proof
 from heritage.recovery.tree import Edge, insert_below, insert_merge, neighbours, root_scores, spanning_tree
 
 Matrix = NDArray[np.float64]
-_NEAR_TIE = 1.12  # costs over this times the tree's cannot win by direction
+_NEAR_TIE = 1.08  # costs over this times the tree's cannot win by direction
 _SHARPNESS = 20.0  # log-likelihood of one unit of log cost
 _DIRECTION_AT_MOST = 1.0
 _FORCED = 60.0
@@ -56,6 +56,8 @@ def _settle_ties(cost: Matrix, cues: Cues, tree: set[Edge], made_from: dict[int,
             weight[place[p], place[c]] = _SHARPNESS * np.log(max(cost[i, j], 1e-300)) - bonus
     parents = minimum_arborescence(weight)
     best = {(min(nodes[a], nodes[b]), max(nodes[a], nodes[b])) for a, b in parents.items()}
+    if len(best) < len(tree):  # proofs left two models without a possible parent among their near neighbours
+        best = tree
     return best, best_root(sorted(best), cues, nodes)
 
 

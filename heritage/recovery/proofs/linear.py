@@ -12,6 +12,7 @@ _NATS = 30.0
 _SLACK = 5.0  # residual energy over that of rounding
 _CLEAR = 25.0  # a parent must be farther from the merge than this times the rounding
 _OBTUSE = -0.1
+_OPPOSITE = -0.5
 _LEAST_SHARE = 0.08
 _EVEN = 0.01
 _CURVED = 0.08  # a spherical mean leaves the chord by a share of it
@@ -134,6 +135,8 @@ def _sphere(cloud: Cloud, m: int, gram: Matrix) -> Proof | None:
     apart, share, off = _pairs(gram)
     inside = (share > _LEAST_SHARE) & (share < 1 - _LEAST_SHARE)
     inside[m, :] = inside[:, m] = False
+    size = np.sqrt(np.maximum(np.diag(gram), 1e-300))
+    inside &= gram < _OPPOSITE * np.outer(size, size)
     upper = np.triu(np.where(inside, off / np.maximum(apart, 1e-30), np.inf), 1)
     candidates = [(upper[a, b], a, b) for a, b in combinations(range(len(gram)), 2) if upper[a, b] < _CURVED]
     for _, a, b in sorted(candidates)[:4]:

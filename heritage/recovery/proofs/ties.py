@@ -16,7 +16,7 @@ _SLACK = 4.0
 _CLEAR = {2: 150.0, 3: 600.0}  # energy of the step over that of rounding: more targets fit more by chance
 _LEAST_USE = 0.03
 _LEAST_SHARED = 0.02
-_SCREEN, _COLUMNS = 512, 4096
+_SCREEN, _COLUMNS = 512, 2**16
 
 Matrix = NDArray[np.float64]
 
@@ -36,7 +36,8 @@ def shared_entries(family: Family, cloud: Cloud, m: int) -> Matrix:
 
     Zeros do not count, nor do tensors that are equal as a whole: those are frozen, not merged.
     """
-    columns = np.linspace(0, cloud.raw.shape[1] - 1, min(_COLUMNS, cloud.raw.shape[1])).astype(np.int64)
+    most = max(_SCREEN, _COLUMNS // len(cloud.raw))
+    columns = np.linspace(0, cloud.raw.shape[1] - 1, min(most, cloud.raw.shape[1])).astype(np.int64)
     raw, slot_of = cloud.raw[:, columns], cloud.slot_of[columns]
     width = ulp(raw[m], family.dtypes[m]) * (4.0 if family.dtypes[m] in ("F32", "F64") else 1.0)
     off = np.abs(raw - raw[m]) / width

@@ -1,0 +1,252 @@
+"""Accuracy and cost of recovery, as one table.
+
+    python tests/bench/recovery.py --seeds 201-203 [--counts 20,50,100,500] [--large 40] [--skip accuracy]
+
+Accuracy is measured on generated forests whose seeds were not used by fit_direction.py (those are 1 to 16). Cost is CPU
+time of this process: HERITAGE as it runs from files; MoTHer's published rule, which loads both models again for every
+pair (networkx finds its tree); and a plain loop over pairs of loaded models. What would take minutes is timed on 150
+pairs and multiplied, marked '~'; MoTHer's tree is left out above 100 models, in its favour.
+"""
+
+import argparse
+import json
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from itertools import combinations
+from pathlib import Path
+
+import numpy as np
+import torch
+from rich.console import Console
+from rich.table import Table
+from safetensors.torch import load_file, save_file
+
+from heritage.recovery.models import open_folder
+from heritage.recovery.recover import recover, recover_fingerprints
+from heritage.testing import plan
+from heritage.testing.forest import generate
+from heritage.testing.forests import KINDS, kept_forest
+from heritage.testing.score import Score, pooled, score
+from heritage.weights.fingerprinting import take_fingerprint
+
+console = Console(width=140)
+_PAIRS = 150
+
+
+def main() -> None:
+    """Measure and print."""
+    a = _arguments()
+    if "accuracy" not in a.skip:
+        console.print(accuracy(a.seeds, a.kinds.split(","), a.folder))
+    if "cost" not in a.skip:
+        console.print(cost([int(n) for n in a.counts.split(",")], a.folder))
+    if a.large:
+        console.print(large(a.large, a.folder))
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--seeds", default="201-202")
+    parser.add_argument("--kinds", default=",".join(KINDS))
+    parser.add_argument("--folder", type=Path, default=Path(tempfile.gettempdir()) / "heritage-forests")
+    parser.add_argument("--counts", default="20,50,100")
+    parser.add_argument("--large", type=int, default=0, help="number of models of 50 MB; 0 to leave out")
+    parser.add_argument("--skip", default="", help="accuracy, cost or both")
+    return parser.parse_args()
+
+
+def accuracy(seeds: str, kinds: list[str], folder: Path) -> Table:
+    """One row a kind of forest, pooled over seeds, from weights and from fingerprints."""
+    first, _, last = seeds.partition("-")
+    table = Table(title=f"accuracy on fresh forests (seeds {seeds})")
+    for head in ("forest", "pairs", "ARI", "directed", "undirected", "precision", "roots", "merges", "relation", "ECE"):
+        table.add_column(head)
+    for kind in kinds:
+        forests = [kept_forest(kind, seed, folder) for seed in range(int(first), int(last or first) + 1)]
+        for name, method in (("weights", _from_weights), ("fingerprints", _from_fingerprints)):
+            s = pooled([score(truth, method(place)) for place, truth in forests])
+            table.add_row(f"{kind}, {name}", *_cells(s))
+    return table
+
+
+def _from_weights(place: Path) -> dict[str, list]:
+    with open_folder(place) as (models, _):
+        return recover(models).document()
+
+
+def _from_fingerprints(place: Path) -> dict[str, list]:
+    with open_folder(place) as (models, _):
+        return recover_fingerprints({m.name: take_fingerprint(m.weights) for m in models}).document()
+
+
+def _cells(s: Score) -> list[str]:
+    return [
+        str(s.pairs),
+        f"{s.ari:.3f}",
+        _share(s.directed, s.pairs),
+        _share(s.undirected, s.pairs),
+        _share(s.right, s.edges),
+        f"{s.roots}/{s.families}",
+        f"{s.merges}/{s.all_merges}",
+        _share(s.labelled, s.directed),
+        f"{s.calibration_error():.3f}",
+    ]
+
+
+def _share(hit: int, count: int) -> str:
+    return f"{hit / count:.3f}" if count else "-"
+
+
+def cost(counts: list[int], folder: Path) -> Table:
+    """CPU seconds for N models of 0.2 to 0.3 MB, all of one family for the pairwise methods."""
+    table = Table(title="CPU seconds, models of about 0.25 MB")
+    for head in ("models", "HERITAGE", "MoTHer as published", "pairwise loop", "MoTHer / HERITAGE"):
+        table.add_column(head)
+    for n in counts:
+        place = _many(n, folder)
+        ours = min(_cpu(lambda p=place: _from_weights(p)) for _ in range(3))
+        theirs, loop = _mother(sorted(place.glob("*.safetensors"))), _loop(sorted(place.glob("*.safetensors")))
+        table.add_row(str(n), f"{ours:.3f}", _seconds(theirs), _seconds(loop), f"{theirs[0] / ours:.0f}")
+    return table
+
+
+def _many(n: int, folder: Path) -> Path:
+    place = folder / f"many-{n}"
+    if not (place / "truth.json").exists():
+        quick = replace(plan.easy(plan.FULL, n), family_size=2 * n)
+        generate(quick, place, seed=1000 + n)
+    return place
+
+
+def _cpu(work: Callable[[], object]) -> float:
+    start = time.process_time()
+    work()
+    return time.process_time() - start
+
+
+def _seconds(measured: tuple[float, bool]) -> str:
+    return f"{'~' if measured[1] else ''}{measured[0]:.1f}"
+
+
+def _square(state: dict[str, torch.Tensor]) -> list[str]:
+    wanted = ("query", "key", "value", "attention.output.dense")
+    return [k for k, v in state.items() if v.ndim == 2 and k.endswith("weight") and any(w in k for w in wanted)]
+
+
+def _mother(files: list[Path]) -> tuple[float, bool]:
+    """CPU seconds of MoTHer's full fine-tuning rule over all ordered pairs; whether it was extrapolated."""
+    import networkx as nx
+    from scipy.stats import kurtosis
+
+    def pair(i: int, j: int) -> tuple[float, float, list[float]]:
+        a, b = load_file(files[i]), load_file(files[j])
+        names = _square(a)
+        ku = sum(float(kurtosis(a[k].flatten().numpy())) - float(kurtosis(b[k].flatten().numpy())) for k in names)
+        gaps = [(a[k] - b[k]) for k in names]
+        return ku, 0.0, [float(g.max()) for g in gaps] + [float(g.min()) for g in gaps]
+
+    pairs = [(i, j) for i in range(len(files)) for j in range(len(files)) if i < j]
+    chosen = pairs if len(pairs) <= _PAIRS else pairs[:: len(pairs) // _PAIRS][:_PAIRS]
+    torch.set_num_threads(1)
+    seconds = _cpu(lambda: [pair(i, j) for i, j in chosen]) * len(pairs) / len(chosen)
+    if len(files) <= 100:
+        rng = np.random.default_rng(0)
+        graph = nx.DiGraph()
+        graph.add_weighted_edges_from((i, j, float(rng.random())) for i, j in pairs)
+        graph.add_weighted_edges_from((j, i, float(rng.random())) for i, j in pairs)
+        seconds += _cpu(lambda: nx.minimum_spanning_arborescence(graph))
+    return seconds, len(chosen) < len(pairs)
+
+
+def _loop(files: list[Path]) -> tuple[float, bool]:
+    """CPU seconds of the squared distance of every pair, all models in memory."""
+    states = [load_file(f) for f in files]
+    pairs = list(combinations(range(len(files)), 2))
+    chosen = pairs if len(pairs) <= 20 * _PAIRS else pairs[: 20 * _PAIRS]
+
+    def distance(i: int, j: int) -> float:
+        a, b = states[i], states[j]
+        return sum(float(((a[k] - b[k]) ** 2).sum()) for k in a if k in b and a[k].shape == b[k].shape)
+
+    torch.set_num_threads(1)
+    seconds = _cpu(lambda: [distance(i, j) for i, j in chosen]) * len(pairs) / len(chosen)
+    return seconds, len(chosen) < len(pairs)
+
+
+_CHILD = """
+import json, resource, sys, time
+from pathlib import Path
+from heritage.recovery.models import open_folder
+from heritage.recovery.recover import recover
+import scipy.optimize, scipy.sparse.csgraph
+wall, cpu = time.perf_counter(), time.process_time()
+with open_folder(Path(sys.argv[1])) as (models, _):
+    recover(models)
+peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+print(json.dumps([time.perf_counter() - wall, time.process_time() - cpu, peak]))
+"""
+
+
+def large(n: int, folder: Path) -> Table:
+    """Wall, CPU and memory for `n` models of 50 MB against loading and touching each file once."""
+    place = _large_models(n, folder)
+    files = sorted(place.glob("*.safetensors"))
+    _touch(files)
+    start = time.perf_counter()
+    _touch(files)
+    once = time.perf_counter() - start
+    ran = subprocess.run([sys.executable, "-c", _CHILD, str(place)], capture_output=True, text=True, check=True)
+    wall, cpu, peak = json.loads(ran.stdout)
+    pair = _cpu(lambda: _touch([files[0], files[-1]])) + _cpu(lambda: _mother(files[:2]))
+    mother = pair * n * (n - 1) / 2
+    table = Table(title=f"{n} models of 50 MB")
+    for head in (
+        "loading once, wall s",
+        "HERITAGE wall s",
+        "times loading",
+        "CPU s",
+        "peak MB",
+        "MoTHer CPU s",
+        "times",
+    ):
+        table.add_column(head)
+    cells = [f"{once:.2f}", f"{wall:.2f}", f"{wall / once:.1f}", f"{cpu:.1f}", f"{peak:.0f}", f"~{mother:.0f}"]
+    table.add_row(*cells, f"{mother / cpu:.0f}")
+    return table
+
+
+def _touch(files: list[Path]) -> None:
+    for f in files:
+        for v in load_file(f).values():
+            float(v.sum())
+
+
+def _large_models(n: int, folder: Path) -> Path:
+    """A root and children by random steps: only sizes matter here."""
+    place = folder / f"large-{n}"
+    place.mkdir(parents=True, exist_ok=True)
+    generator = torch.Generator().manual_seed(0)
+    width = 512
+    shapes = {"embed.weight": (1800, width), "head.weight": (10, width), "norm.weight": (width,)}
+    for i in range(4):
+        kinds = ("query", "key", "value", "attention.output.dense")
+        shapes |= {f"layer.{i}.{k}.weight": (width, width) for k in kinds}
+        shapes |= {f"layer.{i}.up.weight": (4 * width - 200, width), f"layer.{i}.down.weight": (width, 4 * width - 200)}
+        shapes |= {f"layer.{i}.up.bias": (4 * width - 200,), f"layer.{i}.norm.weight": (width,)}
+    root = {k: 0.04 * torch.randn(s, generator=generator) for k, s in shapes.items()}
+    for i in range(n):
+        path = place / f"{i:03d}.safetensors"
+        if not path.exists():
+            step = 0.0 if i == 0 else 0.002
+            save_file({k: v + step * torch.randn(v.shape, generator=generator) for k, v in root.items()}, path)
+    return place
+
+
+if __name__ == "__main__":
+    main()
+    console.print(f"peak memory of this process: {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:.0f} MB")
