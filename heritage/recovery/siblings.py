@@ -12,6 +12,7 @@ _DIRECTION = 0.5
 _DIRECTION_AT_MOST = 3.0
 _OUTLIER = 0.02
 _RANK = 20.0
+_ADDS_UP = 0.8
 # cosine between the steps of siblings, mean and spread on generated forests
 _SIBLING_MEAN, _SIBLING_SPREAD = 0.05, 0.09
 
@@ -69,11 +70,13 @@ def _prefers_parent(total: Matrix, cues: Cues, children: Matrix, g: int, x: int,
 
 
 def _by_rank(cues: Cues, g: int, x: int, c: int) -> float:
-    """Ranks of adapters add up along a path, so the parent is the one that c differs from by the lower rank."""
+    """Ranks of adapters add up along a path: over x from g to c in a chain, over g from x to c between siblings."""
     if not (cues.family.same_vectors[x, c] and cues.family.same_vectors[g, c]):
         return 0.0
-    from_parent, from_grandparent = _total_rank(cues, x, c), _total_rank(cues, g, c)
-    return _RANK * float(np.sign(from_grandparent - from_parent)) if from_parent != from_grandparent else 0.0
+    first, second, whole = _total_rank(cues, g, x), _total_rank(cues, x, c), _total_rank(cues, g, c)
+    if np.isfinite(first + whole) and second > _ADDS_UP * (first + whole):
+        return -_RANK
+    return _RANK if np.isfinite(first + second) and whole > _ADDS_UP * (first + second) else 0.0
 
 
 def _total_rank(cues: Cues, i: int, j: int) -> float:

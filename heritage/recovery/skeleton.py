@@ -1,5 +1,7 @@
 """The undirected tree of a family from costs, proofs and direction cues."""
 
+from itertools import combinations
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -7,28 +9,57 @@ from heritage.recovery.cues import Cues
 from heritage.recovery.edmonds import minimum_arborescence
 from heritage.recovery.evidence import Evidence
 from heritage.recovery.family import Proof
-from heritage.recovery.tree import Edge, insert_below, insert_merge, neighbours, root_scores, spanning_tree
+from heritage.recovery.tree import Edge, insert_merge, neighbours, root_scores, spanning_tree
 
 Matrix = NDArray[np.float64]
 _NEAR_TIE = 1.08  # costs over this times the tree's cannot win by direction
 _SHARPNESS = 20.0  # log-likelihood of one unit of log cost
 _DIRECTION_AT_MOST = 1.0
 _FORCED = 60.0
+_OPPOSITE = -0.15  # cosine under which two parents of a merge lie on opposite sides
 
 
 def undirected_tree(cost: Matrix, cues: Cues) -> set[Edge]:
-    """The spanning tree with proved edges forced; merges and what is proved to come from them are inserted after it."""
+    """The spanning tree with proved edges forced; merges and what comes from them are inserted after it."""
     evidence = cues.evidence
-    later = below_merges(evidence)
+    inside = inside_merges(cues, below_merges(evidence))
+    later = below_merges(evidence) | inside.keys()
+    later |= below(evidence, later)
     forced = [(p.parents[0], p.child) for p in evidence.edges if p.child not in later]
     tree = spanning_tree(cost, forced, later)
     tree, root = _settle_ties(cost, cues, tree, {c: p for p, c in forced})
-    return _insert(tree, cost, evidence, later, {(min(e), max(e)) for e in forced}, root)
+    waiting = [_nearest_first(p, cost) for p in evidence.merges]
+    waiting += [p for p in evidence.edges if p.child in later]
+    proved = {p.child for p in waiting}
+    waiting += [Proof("inside", (m,), c, 0.0, "") for c, m in inside.items() if c not in proved]
+    return _insert(tree, cost, waiting, {(min(e), max(e)) for e in forced}, root)
+
+
+def inside_merges(cues: Cues, made: set[int]) -> dict[int, int]:
+    """Models that lie between the parents of a merge, though they are none themselves, with that merge.
+
+    A common ancestor of the parents sees them at right angles; what was made from the merge sees them on opposite
+    sides, and would be as false a short cut as the merge. Models in `made` are merges or proved to come from one.
+    """
+    d = np.nansum(cues.family.distances.squared, axis=0)
+    found: dict[int, int] = {}
+    for merge in cues.evidence.merges:
+        pairs = list(combinations(merge.parents, 2))
+        for c in set(range(len(d))) - made - set(merge.parents) - found.keys():
+            angles = [(d[a, c] + d[b, c] - d[a, b]) / 2 / np.sqrt(max(d[a, c] * d[b, c], 1e-300)) for a, b in pairs]
+            if min(angles) < _OPPOSITE and d[merge.child, c] < min(d[p, c] for p in merge.parents):
+                found[c] = merge.child
+    return found
 
 
 def below_merges(evidence: Evidence) -> set[int]:
     """Merges, and all that is proved to be made from one."""
-    found = {p.child for p in evidence.merges}
+    return below(evidence, {p.child for p in evidence.merges})
+
+
+def below(evidence: Evidence, start: set[int]) -> set[int]:
+    """`start`, and all that is proved to be made from it."""
+    found = set(start)
     grown = True
     while grown:
         more = {p.child for p in evidence.edges if p.parents[0] in found} - found
@@ -87,21 +118,20 @@ def best_root(tree: list[Edge], cues: Cues, nodes: list[int]) -> int:
     return max(nodes, key=lambda v: (scores[v], -v))
 
 
-def _insert(
-    tree: set[Edge], cost: Matrix, evidence: Evidence, later: set[int], fixed: set[Edge], root: int
-) -> set[Edge]:
-    """`tree` with all nodes of `later`, parents before children."""
-    waiting = [_nearest_first(p, cost) for p in evidence.merges]
-    waiting += [p for p in evidence.edges if p.child in later]
-    placed = set(range(len(cost))) - later
+def _insert(tree: set[Edge], cost: Matrix, waiting: list[Proof], fixed: set[Edge], root: int) -> set[Edge]:
+    """`tree` with the children of all of `waiting`, parents before children."""
+    placed = set(range(len(cost))) - {p.child for p in waiting}
     kept = set(fixed)
     while waiting:
         proof = next((p for p in waiting if placed.issuperset(p.parents)), waiting[0])
         waiting.remove(proof)
+        if proof.relation == "inside":
+            host = min(placed, key=lambda i, c=proof.child: (cost[i, c], i))  # type: ignore[misc]
+            proof = Proof("inside", (host,), proof.child, 0.0, "")
+        else:
+            kept |= {(min(p, proof.child), max(p, proof.child)) for p in proof.parents}
+        tree = insert_merge(tree, cost, proof, kept, root)
         placed.add(proof.child)
-        insert = insert_merge if proof.relation == "merge" else insert_below
-        tree = insert(tree, cost, proof, kept, root)
-        kept |= {(min(p, proof.child), max(p, proof.child)) for p in proof.parents}
     return tree
 
 

@@ -43,6 +43,8 @@ def _find(parent: list[int], node: int) -> int:
 def insert_merge(tree: set[Edge], cost: Matrix, merge: Proof, fixed: set[Edge], root: int = -1) -> set[Edge]:
     """`tree` with the merge hung on its first parent, and with it the subtrees that are nearer to it than to others.
 
+    The same goes for other models that were kept out of the tree, hung on their only parent.
+
     By Stewart's theorem a merge lies nearer to the grandparent than its parents do. So a subtree moves to it only if
     it holds none of the parents, and not the `root` as far as that is known; `fixed` edges stay.
     """
@@ -59,20 +61,6 @@ def insert_merge(tree: set[Edge], cost: Matrix, merge: Proof, fixed: set[Edge], 
                 continue
             if cost[m, far] < _CLEARLY * cost[u, v]:
                 tree = (tree - {(u, v)}) | {(min(m, far), max(m, far))}
-    return tree
-
-
-def insert_below(tree: set[Edge], cost: Matrix, proof: Proof, kept: set[Edge], root: int = -1) -> set[Edge]:
-    """`tree` with the child of `proof` hung on its parent, and with it the parent's neighbours that are nearer to it.
-
-    For children of merges: they are placed after the merge, and take nothing from the rest of the tree.
-    """
-    m, c = proof.parents[0], proof.child
-    tree = set(tree) | {(min(m, c), max(m, c))}
-    for u, v in sorted(e for e in tree - kept if m in e and c not in e):
-        other = v if u == m else u
-        if other != root and cost[c, other] < cost[m, other]:
-            tree = (tree - {(u, v)}) | {(min(c, other), max(c, other))}
     return tree
 
 
