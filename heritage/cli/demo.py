@@ -157,6 +157,9 @@ def _tell(ctx: "Context", story: "Story") -> None:
     console.print()
     _tell_decision(story)
     console.print(_table(story))
+    spent = ", ".join(f"{name} {seconds:.0f} s" for name, seconds in story.seconds.items())
+    console.print(f"Time: {spent}", style="dim")
+    console.print("Next: make up (web pages of Airflow and MLflow with this family), heritage lineage show NAME")
 
 
 def _tell_decision(story: "Story") -> None:

@@ -119,7 +119,7 @@ def _judge(ctx: Context, version: ModelVersion, profile: DriftProfile, part: Pen
     performance = None if kept.labelled is None else _performance(ctx, version, profile, kept.labelled)
     verdict = check(profile, window, drift_rules(ctx), performance, part.window)
     if verdict.status in ("warning", "drift"):
-        _report(ctx, version, profile, kept.inputs, part.window)
+        _report(ctx, version, kept.inputs, profile, window, verdict)
     record = {"sources": part.sources, "verdict": verdict.record()}
     _publish(ctx, version, verdict)
     ctx.store.put(verdict_key(version, part.window), json.dumps(record, sort_keys=True, allow_nan=False).encode())
@@ -136,16 +136,24 @@ def _performance(
     return check_performance(profile.performance, probabilities(network, labelled.x), labelled.y)
 
 
-def _report(ctx: Context, version: ModelVersion, profile: DriftProfile, inputs: Rows | None, window: str) -> None:
-    """The Evidently report (5 to 7 CPU s at 64 columns) as an artifact of the version's run, where rows are kept."""
+def _report(
+    ctx: Context, version: ModelVersion, inputs: Rows | None, profile: DriftProfile, window: Window, verdict: Verdict
+) -> None:
+    """A page as an artifact of the version's run: Evidently's where rows are kept (5 to 7 CPU s at 64 columns), else
+    one drawn from the profile and the counters.
+    """
     from heritage.drift.columns import input_frame
     from heritage.reports.evidently_report import drift_report_html
+    from heritage.reports.verdict_report import verdict_report
 
     reference = reference_of(ctx, version)
-    if inputs is None or reference is None:
-        return
-    html = drift_report_html(input_frame(reference.x), input_frame(inputs.x), profile)
-    ctx.registry.put_artifact(version, f"heritage/drift/{window}.html", html)
+    if inputs is not None and reference is not None:
+        page = drift_report_html(input_frame(reference.x), input_frame(inputs.x), profile)
+    else:
+        title = f"Drift of {version.address}, {verdict.window}"
+        history = [v for v in verdicts(ctx, version) if v.window < verdict.window]
+        page = verdict_report(profile, window, verdict, title=title, history=[*history, verdict]).encode()
+    ctx.registry.put_artifact(version, f"heritage/drift/{verdict.window}.html", page)
 
 
 def _publish(ctx: Context, version: ModelVersion, verdict: Verdict) -> None:
