@@ -7,7 +7,7 @@ import numpy as np
 
 from heritage.recovery.direction import Traits
 from heritage.recovery.family import Proof
-from heritage.recovery.proofs.linear import cloud_of, merges, suspects
+from heritage.recovery.proofs.linear import clouds_of, merges, suspects
 from heritage.recovery.proofs.prune import prunings, zero_shares
 from heritage.recovery.proofs.quantise import grids, quantisations
 from heritage.recovery.proofs.ties import ties_merges
@@ -32,15 +32,22 @@ def gather(family: "WeighedFamily") -> Evidence:
     single: dict[int, Proof] = {}
     for proof in [*recasts(family), *quantisations(family, grid_of), *prunings(family)]:
         single.setdefault(proof.child, proof)
-    cloud = cloud_of(family)
-    between = {m: g for m, g in suspects(cloud).items() if m not in single}
-    found = merges(cloud, between)
-    done = {p.child for p in found}
-    found += ties_merges(family, cloud, [m for m in range(family.count) if m not in done and m not in single])
+    found = _merges(family, frozenset(single))
     edges = acyclic(single, found)
     on_grid = np.array([len(g) > 0 for g in grid_of], bool)
     proved = np.isin(np.arange(family.count), [p.child for p in edges])
     return Evidence(tuple(edges), tuple(found), Traits(_batches(family), zero_shares(family), on_grid, proved))
+
+
+def _merges(family: "WeighedFamily", single: frozenset[int]) -> list[Proof]:
+    """Merges of all kinds; what is in `single` is explained already."""
+    found: list[Proof] = []
+    for cloud in clouds_of(family):
+        between = {m: g for m, g in suspects(cloud).items() if cloud.members[m] not in single}
+        linear = merges(cloud, between)
+        explained = [i for i, member in enumerate(cloud.members) if member in single] + [p.child for p in linear]
+        found += [cloud.named(p) for p in (*linear, *ties_merges(family, cloud, explained))]
+    return found
 
 
 def acyclic(single: dict[int, Proof], merged: list[Proof]) -> list[Proof]:

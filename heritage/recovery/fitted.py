@@ -2,22 +2,22 @@
 
 # log-likelihood ratio for each unit of a feature of `direction.FEATURES`
 WEIGHTS: dict[str, float] = {
-    "growth": 0.91,
-    "growth_each": 1.48,
-    "dispersion": 1.12,
-    "embedding": 0.19,
-    "gain": 1.98,
-    "bias": 3.17,
-    "batches": 5.03,
-    "sparse": 1.37,
-    "grid": 2.33,
-    "scaled": 4.78,
-    "growth_still": 1.7,
-    "slope": 0.81,
+    "growth": 0.78,
+    "growth_each": 2.07,
+    "dispersion": 1.55,
+    "embedding": 0.0,
+    "gain": 2.33,
+    "bias": 3.18,
+    "batches": 8.41,
+    "sparse": 0.59,
+    "grid": 2.56,
+    "scaled": 4.68,
+    "growth_still": 1.62,
+    "slope": 0.7,
 }
 # weight of .5 log(degree) of the root, and temperature of root scores
 HUB = 2.5
 TEMPERATURE = 1.0
 # logistic of an edge's confidence: constant, log odds of the direction, closeness of the next best edge
-CONFIDENCE = (0.94, 0.34, -1.27)
+CONFIDENCE = (0.5, 0.45, -1.29)
 PROOF = 0.98

@@ -13,7 +13,7 @@ from heritage.recovery.distance import Distances
 from heritage.recovery.evidence import Evidence, acyclic
 from heritage.recovery.family import Family, Proof
 from heritage.recovery.precision import NARROW, spacing
-from heritage.recovery.proofs.linear import cloud_of, merges, suspects
+from heritage.recovery.proofs.linear import clouds_of, merges, suspects
 from heritage.recovery.proofs.lowrank import LowRank
 from heritage.recovery.sample import Sample
 from heritage.recovery.scaling import Scaled
@@ -177,9 +177,10 @@ def _gather(family: SketchedFamily) -> Evidence:
     single: dict[int, Proof] = {}
     for proof in [*_recasts(family), *_quantisations(family, grid), *_prunings(family, zeros)]:
         single.setdefault(proof.child, proof)
-    cloud = cloud_of(family)
-    between = {m: g for m, g in suspects(cloud).items() if m not in single}
-    found = merges(cloud, between)
+    found = []
+    for cloud in clouds_of(family):
+        between = {m: g for m, g in suspects(cloud).items() if cloud.members[m] not in single}
+        found += [cloud.named(p) for p in merges(cloud, between)]
     edges = acyclic(single, found)
     proved = np.isin(np.arange(family.count), [p.child for p in edges])
     return Evidence(tuple(edges), tuple(found), Traits(_batches(family), zeros, grid, proved))

@@ -23,19 +23,40 @@ Matrix = NDArray[np.float64]
 @dataclass(frozen=True, slots=True, eq=False)
 class Cloud:
     """Members as points: `points` (n, s) centred in float64, `raw` the same uncentred, `noise` (n,) rounding energy,
-    `slot_of` the slot of each column."""
+    `slot_of` the slot of each column. Row i is member `members[i]`; those in `sought` may be merges of others."""
 
+    members: NDArray[np.int64]
+    sought: frozenset[int]
     points: Matrix
     raw: Matrix
     noise: Matrix
     slot_of: NDArray[np.int64]
 
+    def named(self, proof: Proof) -> Proof:
+        """`proof`, which speaks of rows, in terms of members."""
+        at = self.members
+        base = None if proof.base is None else int(at[proof.base])
+        parents = tuple(int(at[p]) for p in proof.parents)
+        return Proof(proof.relation, parents, int(at[proof.child]), proof.nats, proof.method, proof.parameters, base)
 
-def cloud_of(family: Family) -> Cloud:
-    """The sampled values that all members have."""
-    everywhere = np.isfinite(family.sample.values).all(0)
-    raw = family.sample.values[:, everywhere].astype(np.float64)
-    return Cloud(raw - raw.mean(0), raw, family.noise[:, everywhere].sum(1), family.sample.slot_of[everywhere])
+
+def clouds_of(family: Family) -> list[Cloud]:
+    """One cloud for every set of slots that some member has: its owners, and all who have those slots and more.
+
+    A merge has the shapes of its parents, so a relative with another head is none, however equal its backbone.
+    """
+    here = np.stack([family.present(i) for i in range(family.count)])
+    clouds = []
+    for pattern in np.unique(here, axis=0):
+        members = np.flatnonzero((here >= pattern).all(1))
+        if len(members) < 3:
+            continue
+        columns = pattern[family.sample.slot_of]
+        raw = family.sample.values[np.ix_(members, columns)].astype(np.float64)
+        sought = frozenset(np.flatnonzero((here[members] == pattern).all(1)).tolist())
+        noise = family.noise[np.ix_(members, columns)].sum(1)
+        clouds.append(Cloud(members, sought, raw - raw.mean(0), raw, noise, family.sample.slot_of[columns]))
+    return clouds
 
 
 def suspects(cloud: Cloud) -> dict[int, Matrix]:
@@ -48,7 +69,7 @@ def suspects(cloud: Cloud) -> dict[int, Matrix]:
     own = np.diag(whole)
     apart = np.maximum(own[:, None] + own[None, :] - 2 * whole, 1e-300)
     far = apart > _CLEAR * (cloud.noise[:, None] + cloud.noise[None, :])
-    for m in range(len(cloud.points)):
+    for m in sorted(cloud.sought):
         near = np.flatnonzero(far[m])
         if len(near) < 2:
             continue

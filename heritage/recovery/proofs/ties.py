@@ -1,6 +1,6 @@
 """TIES merges (arXiv 2306.01708): every entry is the base's, or moved by the mean of some parents' task vectors."""
 
-from collections.abc import Sequence
+from collections.abc import Collection
 from itertools import combinations
 
 import numpy as np
@@ -14,17 +14,17 @@ _NATS = 30.0
 _POOL = 9
 _SLACK = 4.0
 _CLEAR = {2: 150.0, 3: 600.0}  # energy of the step over that of rounding: more targets fit more by chance
-_LEAST_USE = 0.03
+_LEAST_USE = 0.005
 _LEAST_SHARED = 0.02
 _SCREEN, _COLUMNS = 512, 2**16
 
 Matrix = NDArray[np.float64]
 
 
-def ties_merges(family: Family, cloud: Cloud, open_members: Sequence[int]) -> list[Proof]:
-    """Of `open_members`, those whose entries all agree with a TIES merge of two or three others over a base."""
+def ties_merges(family: Family, cloud: Cloud, explained: Collection[int]) -> list[Proof]:
+    """Rows sought but not `explained` whose entries all agree with a TIES merge of two or three others over a base."""
     found = []
-    for m in open_members:
+    for m in sorted(cloud.sought.difference(explained)):
         shared = shared_entries(family, cloud, m)
         if (shared > _LEAST_SHARED).sum() >= 3:  # a base and two parents
             found.append(_explain(cloud, m, shared))
@@ -39,9 +39,10 @@ def shared_entries(family: Family, cloud: Cloud, m: int) -> Matrix:
     most = max(_SCREEN, _COLUMNS // len(cloud.raw))
     columns = np.linspace(0, cloud.raw.shape[1] - 1, min(most, cloud.raw.shape[1])).astype(np.int64)
     raw, slot_of = cloud.raw[:, columns], cloud.slot_of[columns]
-    width = ulp(raw[m], family.dtypes[m]) * (4.0 if family.dtypes[m] in ("F32", "F64") else 1.0)
+    dtype = family.dtypes[cloud.members[m]]
+    width = ulp(raw[m], dtype) * (4.0 if dtype in ("F32", "F64") else 1.0)
     off = np.abs(raw - raw[m]) / width
-    moved = (family.equal[slot_of, m, :].T < 1.0) & (raw[m] != 0)
+    moved = (family.equal[slot_of, cloud.members[m], :][:, cloud.members].T < 1.0) & (raw[m] != 0)
     spike = (off < 0.5).astype(np.float64) - 0.6 * ((off >= 0.5) & (off < 1.5))
     share = np.where(moved, spike, 0.0).sum(1) / np.maximum(moved.sum(1), 1)
     share[m] = 0.0
