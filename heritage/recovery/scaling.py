@@ -38,7 +38,7 @@ class Scaled:
 def scaled_rows(family: Family, p: int, c: int) -> Scaled:
     """What happened from p to c to the rows and columns that no gradient reached, over all matrices but the head."""
     shrunk = grown = still = 0
-    frozen = 0
+    frozen = trained = 0
     named = [("embed" not in family.stack.slots[k].name, k) for k in family.shared(p, c)]
     for _, k in sorted(named):  # rows that get no gradient are mostly those of rare tokens
         slot = family.stack.slots[k]
@@ -47,11 +47,12 @@ def scaled_rows(family: Family, p: int, c: int) -> Scaled:
         if family.equal[k, p, c] == 1.0:
             frozen += 1
             continue
+        trained += 1
         if max(shrunk, grown, still) >= _TOLD:
             continue
         less, more, same = _count(*_looked_at(family, p, c, k))
         shrunk, grown, still = shrunk + less, grown + more, still + same
-    return Scaled(shrunk, grown, still, frozen > 0 and not family.same_vectors[p, c])
+    return Scaled(shrunk, grown, still, frozen > 0 and (not trained or not family.same_vectors[p, c]))
 
 
 def _looked_at(family: Family, p: int, c: int, k: int) -> tuple[Floats, Floats]:
@@ -72,7 +73,8 @@ def _count(a: Floats, b: Floats) -> tuple[int, int, int]:
     By chance, with `_MOVED` entries, one row in 2^`_MOVED` would. AdamW and SGD scale such rows by one factor, Adam
     with an L2 penalty moves every entry by the same amount; rounding leaves some entries where they were.
     """
-    change = (b - a) * a
+    change = (b - a) * (b + a)  # changes its sign with the direction, as b^2 - a^2
+    change[(a == 0) | (b == 0)] = 0  # pruned, not decayed
     shrunk = grown = still = 0
     for axis in (1, 0):
         if change.shape[axis] < _MOVED:
