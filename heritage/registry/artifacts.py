@@ -5,7 +5,6 @@ MLflow runs embedded on a database, the folder of heritage's own experiment. A r
 """
 
 import hashlib
-import os
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -53,9 +52,9 @@ class RunArtifacts:
         self._uri = _checked_uri(connection, connection.mlflow.get_run(run_id))
 
     def sizes(self, folder: str) -> dict[str, int]:
-        """Paths and sizes in bytes of the files directly under `folder`; empty where there is no such folder."""
+        """Paths and sizes in bytes of the files directly under `folder` ('': the run's own folder)."""
         with self._translated(f"listing '{folder}'"):
-            found = self._repository().list_artifacts(check_path(folder))
+            found = self._repository().list_artifacts(check_path(folder) if folder else None)
         return {str(info.path): int(info.file_size or 0) for info in found if not info.is_dir}
 
     def read(self, path: str, limit_bytes: int) -> bytes:
@@ -135,7 +134,7 @@ class RunArtifacts:
                     yield chunk
 
     def _check_listed(self, path: str) -> None:
-        if path not in self.sizes(os.path.dirname(path) or "."):
+        if path not in self.sizes(path.rpartition("/")[0]):
             raise NotFound(f"{self._where(path)}: there is no such artifact; it was deleted or never written")
 
     def _repository(self) -> Any:

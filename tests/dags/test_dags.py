@@ -98,6 +98,7 @@ def test_ingest_gives_a_hand_registered_version_its_place(bag, on_stage, tmp_pat
 
     assert outcome(done) == {"pending": "success", "ingest_version[0]": "success"}
     version = ctx.registry.version("by-hand/1")
+    assert "heritage.ingest" not in version.tags, version.tags
     manifest = ctx.registry.manifest(version)
     assert manifest.digest == on_stage.family["digits-lora"].digest
     assert [p.digest for p in manifest.parents] == [on_stage.family["digits-root"].digest]

@@ -63,7 +63,7 @@ def test_windows_line_ends_and_a_byte_order_mark_are_read() -> None:
     ("front", "says"),
     [
         ("base_model: ../../etc/passwd", "not a hub model id"),
-        ("base_model: https://huggingface.co/datasets/org/data", "no model"),
+        ("base_model: https://huggingface.co/datasets/org/data", "not a hub model id"),
         ("base_model: me/child", "own parent"),
         ("base_model: https://huggingface.co/me/child", "own parent"),
         ("base_model: 7", "holds a int"),

@@ -156,6 +156,8 @@ def test_adding_to_a_version(registry: Registry, name: str, version: ModelVersio
     assert [m.value for m in raw.get_metric_history(version.run_id, "psi")] == [0.3]
     with pytest.raises(NotFound, match="no such artifact"):
         registry.artifact(version, "heritage/other.html")
+    with pytest.raises(NotFound, match="no such artifact"):
+        registry.artifact(version, "README.md")
     with pytest.raises(BadInput, match="more than the 2 bytes"):
         registry.artifact(version, "heritage/report.html", limit_bytes=2)
     with pytest.raises(BadInput, match="is nan"):
