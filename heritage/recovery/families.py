@@ -11,6 +11,7 @@ from heritage.recovery.sample import Sample
 from heritage.recovery.stack import Comparable
 
 Z_SCORE = 12.0
+_BLOCK = 512
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -43,6 +44,37 @@ def similarity(stack: Comparable, sample: Sample) -> Similarity:
         total += (v @ v.T) * both
         count += both
     return Similarity(total / np.maximum(count, 1), 1 / np.sqrt(np.maximum(count, 1)))
+
+
+def likely_related(stack: Comparable, sample: Sample, z_score: float = Z_SCORE) -> NDArray[np.int64]:
+    """Labels like those of `by_threshold`, without keeping all pairs: for thousands of models.
+
+    Models are compared block by block in the matrices that all of them have. Cost: n^2 products, memory of n rows.
+    """
+    from scipy.sparse import coo_matrix
+    from scipy.sparse.csgraph import connected_components
+
+    parts = [
+        sample.values[:, sample.columns(k)]
+        for k, slot in enumerate(stack.slots)
+        if slot.is_matrix and stack.present[k].all()
+    ]
+    if not parts:
+        return np.zeros(len(stack.models), np.int64)
+    unit = []
+    for part in parts:
+        v = part - part.mean(1, keepdims=True)
+        unit.append(v / np.maximum(np.linalg.norm(v, axis=1, keepdims=True), 1e-30) * np.sqrt(v.shape[1]))
+    rows = np.concatenate(unit, axis=1)
+    rows /= np.sqrt(rows.shape[1])
+    least, n = z_score / np.sqrt(rows.shape[1]), len(rows)
+    pairs = []
+    for start in range(0, n, _BLOCK):
+        near = np.argwhere(rows[start : start + _BLOCK] @ rows.T > least)
+        pairs.append(near + np.array([start, 0]))
+    i, j = np.concatenate(pairs).T
+    graph = coo_matrix((np.ones(len(i), np.int8), (i, j)), (n, n))
+    return np.asarray(connected_components(graph, directed=False)[1], np.int64)
 
 
 def by_threshold(similar: Similarity, z_score: float = Z_SCORE) -> NDArray[np.int64]:

@@ -1,5 +1,6 @@
 """The models of a folder, opened for recovery; what cannot be read is named."""
 
+import resource
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -10,6 +11,8 @@ from heritage.errors import BadInput, HeritageError, NotFound
 from heritage.names import printable
 from heritage.recovery.architecture import Signature, signature
 from heritage.weights.checkpoint import Checkpoint
+
+_SPARE_FILES = 200
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,11 +59,23 @@ def open_folder(folder: Path, keep_going: bool = False) -> Iterator[tuple[list[M
     paths = sorted(p for p in folder.iterdir() if p.suffix == ".safetensors")
     if not paths:
         raise NotFound(f"{folder}: holds no *.safetensors file; give a folder of models, one file each")
+    _allow_open_files(len(paths), folder)
     with ExitStack() as stack:
         models, skipped = _open_all(paths, keep_going, stack)
         if not models:
             raise BadInput(f"{folder}: none of {len(paths)} files could be read; the first: {skipped[0].reason}")
         yield models, skipped
+
+
+def _allow_open_files(count: int, folder: Path) -> None:
+    """Raise this process's limit of open files for `count` models; `BadInput` where the system forbids it."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    needed = count + _SPARE_FILES
+    if soft == resource.RLIM_INFINITY or soft >= needed:
+        return
+    if hard != resource.RLIM_INFINITY and hard < needed:
+        raise BadInput(f"{folder}: holds {count} models, this process may open {hard} files; raise `ulimit -Hn`")
+    resource.setrlimit(resource.RLIMIT_NOFILE, (needed, hard))
 
 
 def _open_all(paths: Sequence[Path], keep_going: bool, stack: ExitStack) -> tuple[list[Model], list[Skipped]]:

@@ -12,7 +12,7 @@ from heritage.errors import BadInput
 from heritage.recovery import fitted
 from heritage.recovery.architecture import group
 from heritage.recovery.distance import measure
-from heritage.recovery.families import FAMILY_METHODS, Z_SCORE, similarity
+from heritage.recovery.families import FAMILY_METHODS, Z_SCORE, likely_related, similarity
 from heritage.recovery.family import Family
 from heritage.recovery.methods import METRICS, TREE_METHODS
 from heritage.recovery.models import Model, NotFinite, Skipped
@@ -31,6 +31,8 @@ from heritage.recovery.sketched import (
 from heritage.recovery.stack import Named, Stack, stack_of
 from heritage.recovery.weighed import WeighedFamily
 from heritage.weights.fingerprint import Fingerprint
+
+MOST_TOGETHER = 3000
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,13 +122,27 @@ def _recover_architecture(
     """Add the families of models of one architecture to `found`, and what had to be left out to `skipped`."""
     while left:
         try:
-            found += [_named(g, options) for g in groups_of(left, means, options)]
+            for part in _parts(left, means, options):
+                found += [_named(g, options) for g in groups_of(part, means, options)]
             return
         except NotFinite as error:
             if not keep_going:
                 raise
             skipped.append(Skipped(error.model, str(error)))
             left = [m for m in left if m.name != error.model]
+
+
+def _parts(models: Sequence[Named], means: _Means, options: Options) -> list[list[Named]]:
+    """`models` in one part, or where they are thousands, in parts that are unrelated to one another."""
+    if len(models) <= MOST_TOGETHER:
+        return [list(models)]
+    stack = means.stack(sorted(models, key=lambda m: m.name))
+    labels = likely_related(stack, draw(stack, budget=1024), options.z_score)
+    parts = [[stack.models[i] for i in np.flatnonzero(labels == label)] for label in np.unique(labels)]
+    largest = max(len(p) for p in parts)
+    if largest > MOST_TOGETHER:
+        raise BadInput(f"a family of {largest} models is more than {MOST_TOGETHER}; recover parts of it at a time")
+    return parts
 
 
 @dataclass(frozen=True, slots=True, eq=False)

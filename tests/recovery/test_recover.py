@@ -179,3 +179,39 @@ def test_an_empty_or_absent_folder_is_an_error(tmp_path):
     for folder in (tmp_path, tmp_path / "nowhere"):
         with pytest.raises(NotFound), open_folder(folder):
             pass
+
+
+def test_thousands_of_models_are_parted_before_pairs_are_kept(saved, monkeypatch):
+    import heritage.recovery.recover as module
+
+    states = {}
+    for f in range(4):
+        planter = Planter(f)
+        root = planter.root()
+        states |= {f"{f}-root": root, f"{f}-a": planter.finetuned(root, 0.03), f"{f}-b": planter.finetuned(root, 0.03)}
+    folder = saved(states)
+    whole, _, _ = recovered(folder)
+    monkeypatch.setattr(module, "MOST_TOGETHER", 3)
+    parted, _, _ = recovered(folder)
+    assert {frozenset(f["members"]) for f in parted["families"]} == {frozenset(f["members"]) for f in whole["families"]}
+    assert parted["edges"] == whole["edges"]
+    monkeypatch.setattr(module, "MOST_TOGETHER", 2)
+    with pytest.raises(BadInput, match="a family of 3 models is more than 2"):
+        recovered(folder)
+
+
+@pytest.mark.slow
+def test_ten_thousand_models_have_a_clear_outcome(tmp_path):
+    generator = torch.Generator().manual_seed(0)
+    for f in range(1000):
+        root = {
+            "a.weight": torch.randn(32, 24, generator=generator),
+            "b.weight": torch.randn(24, 32, generator=generator),
+        }
+        for i in range(10):
+            step = 0.03 if i else 0.0
+            state = {k: v + step * torch.randn(v.shape, generator=generator) for k, v in root.items()}
+            save_file(state, tmp_path / f"{f:04d}{i}.safetensors")
+    document, _, _ = recovered(tmp_path)
+    assert len(document["families"]) == 1000
+    assert len(document["edges"]) == 9000
