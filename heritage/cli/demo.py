@@ -31,14 +31,14 @@ def register(app: typer.Typer) -> None:
 
 def demo(seed: SeedOption = 0, json: JsonFlag = False) -> None:
     """The main job on a small family: drift, repair, gate, approval, promotion. Stops what it started."""
-    from heritage.demo.story import play
+    from heritage.demo.story import play, through_airflow
     from heritage.local.stack import Stack
 
     folder = settings().work_dir
     notes.print("starting SeaweedFS, MLflow and Airflow on free loopback ports")
     with Stack.running(folder, plan=_everything()) as stack:
         ctx = _connect(stack)
-        story = play(ctx, _airflow(stack), seed, folder / "demo", _told)
+        story = play(ctx, through_airflow(_airflow(stack)), seed, folder / "demo", _told)
         if json:
             print_json(asdict(story))
         else:

@@ -10,7 +10,7 @@ from typing import Any
 from heritage.demo import stage
 from heritage.demo.family import CHAMPION
 from heritage.errors import Conflict, Unavailable
-from heritage.flows import check_drift
+from heritage.flows import check_drift, promote, repair
 from heritage.flows.context import Context
 from heritage.flows.networks import manifest_of, network_of, state_of
 from heritage.local.airflow_rest import AirflowApi
@@ -21,6 +21,7 @@ CHECK, REPAIR, PROMOTE = "heritage_drift_check", "heritage_repair", "heritage_pr
 _LIMIT_S = 300.0
 
 Told = Callable[[str], None]
+Job = Callable[[str, Told], None]  # the main job for a registered model
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,8 +48,11 @@ class Story:
         return bool(self.promoted) and now["repaired"] < now["drifted"]
 
 
-def play(ctx: Context, airflow: AirflowApi, seed: int, folder: Path, told: Told) -> Story:
-    """Tell the story of the family under `seed`; parts that were done before are read, not done again."""
+def play(ctx: Context, run: Job, seed: int, folder: Path, told: Told) -> Story:
+    """Tell the story of the family under `seed`, whose main job is done by `run` (`through_airflow`, `in_process`).
+
+    Parts that were done before are read, not done again.
+    """
     clock = _Clock()
     told("training and registering the family")
     family = stage.register_family(ctx, seed, folder / f"seed-{seed}", told)
@@ -62,7 +66,7 @@ def play(ctx: Context, airflow: AirflowApi, seed: int, folder: Path, told: Told)
         told("streaming one calm hour and two drifted ones")
         stage.stream(ctx, first, seed)
         clock.lap("stream")
-        _through_airflow(airflow, first.name, told)
+        run(first.name, told)
         clock.lap("check, repair, approval")
         champion = ctx.registry.version(f"{first.name}@champion")
     search = _search(ctx, first)
@@ -81,6 +85,29 @@ def play(ctx: Context, airflow: AirflowApi, seed: int, folder: Path, told: Told)
         rows=rows,
         seconds=clock.laps,
     )
+
+
+def in_process(ctx: Context) -> Job:
+    """The same flows as the DAGs run them, without Airflow and without asking anybody."""
+
+    def run(model: str, told: Told) -> None:
+        found = check_drift.run(ctx, f"{model}@champion")
+        told(f"drift check: {found['status']}")
+        if not found["triggered"]:
+            return
+        repaired = repair.search(ctx, model, found["window"])
+        told(f"gate: {repaired['decision']}")
+        if repaired["decision"] == "accept":
+            challenger = repair.register_challenger(ctx, repaired["plan"])
+            promote.promote(ctx, challenger["address"], challenger["plan"])
+            promote.smoke_test(ctx, model)
+
+    return run
+
+
+def through_airflow(airflow: AirflowApi) -> Job:
+    """The DAGs, started by REST and by one another's assets; the approval is given as `airflow.user`."""
+    return lambda model, told: _through_airflow(airflow, model, told)
 
 
 def _through_airflow(airflow: AirflowApi, model: str, told: Told) -> None:
