@@ -114,13 +114,12 @@ class Family(ABC):
 
     @cached_property
     def equal(self) -> NDArray[np.float32]:
-        """Share of equal sampled values by slot and pair (K, n, n); NaN where a model lacks the slot."""
-        v = self.sample.values
+        """1 where all sampled values of a slot are equal in two members, else 0, (K, n, n); NaN where one lacks it."""
+        values = self.sample.values + np.float32(0.0)  # one zero, not two
         out = np.empty((len(self.stack.slots), self.count, self.count), np.float32)
         for k in range(len(self.stack.slots)):
-            part = v[:, self.sample.columns(k)]
-            for i in range(self.count):
-                out[k, i] = (part == part[i]).mean(1)
+            rows = [hash(row.tobytes()) for row in values[:, self.sample.columns(k)]]
+            out[k] = np.equal.outer(rows, rows)
             here = self.stack.present[k, np.asarray(self.members)]
             out[k][~np.outer(here, here)] = np.nan
         return out

@@ -1,4 +1,19 @@
-"""Every metric and tree method by name, those of this package registered."""
+"""Every metric and tree method by name, those of this package registered.
+
+A new one is a function, registered once, and then known to `Options` by its name:
+
+    def biases_only(family):                       # a metric: costs (n, n), infinite on the diagonal
+        vectors = np.array([not s.is_matrix for s in family.distances.slots])
+        cost = np.nansum(family.distances.squared[vectors], axis=0)
+        np.fill_diagonal(cost, np.inf)
+        return cost
+
+    register_metric("biases", biases_only)
+    recover(models, Options(metric="biases"))
+
+`register_tree_method` takes a function of a family and its costs that gives a `Tree`; `register_family_method` (in
+`families`) one of a `Similarity` and a z-score that gives labels. tests/recovery/test_methods.py runs this example.
+"""
 
 from heritage.recovery.metrics import METRICS, register_metric
 from heritage.recovery.mother import distance_tree, kurtosis_tree, mother_tree

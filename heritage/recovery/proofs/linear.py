@@ -89,7 +89,7 @@ def merges(cloud: Cloud, between: dict[int, Matrix]) -> list[Proof]:
             soup = _soup(cloud, m, between[m], frozenset(found))
             if soup is not None and np.ptp(soup.parameters["weights"]) < _EVEN:
                 found[m] = soup
-    for plain in (frozenset(found), frozenset[int]()):
+    for plain in {frozenset(found): None, frozenset[int](): None}:
         for m, gram in between.items():
             if m not in found and (proof := _soup(cloud, m, gram, plain)) is not None:
                 found[m] = proof

@@ -62,11 +62,22 @@ def find_grid(matrix: NDArray[np.float32], dtype: str, partial: bool = False) ->
         first = view[: max(2, 512 // view.shape[1])][:, :1024]
         if (partial and axis == "column") or (axis == "tensor" and _many_levels(first, dtype)):
             continue
-        for rough in _candidates(view, partial and axis == "tensor"):
-            step = _refined(view, rough) if dtype in NARROW else rough
-            if _lies_on(first, step[: len(first)], dtype, 24) and _lies_on(view, step, dtype):
+        candidates = _candidates(view, partial and axis == "tensor")
+        for c in _promising(first, [step[: len(first)] for step in candidates], dtype):
+            step = _refined(view, candidates[c]) if dtype in NARROW else candidates[c]
+            if _lies_on(view, step, dtype):
                 return Grid(step if axis != "column" else step.T, axis)
     return None
+
+
+def _promising(first: NDArray[np.float32], steps: list[NDArray[np.float64]], dtype: str) -> list[int]:
+    """Which of `steps`, as they are read off rounded extremes, may fit the few values of `first`."""
+    safe = np.maximum(np.stack(steps), 1e-30)
+    tolerance = 1.1 * ulp(first, dtype) + (1e-5 if dtype not in NARROW else 0.1) * safe + 2e-6 * np.abs(first)
+    telling = tolerance < 0.25 * safe
+    off = np.abs(first - np.round(first / safe) * safe) <= tolerance
+    count = telling.sum((1, 2))
+    return np.flatnonzero((count >= 24) & ((off & telling).sum((1, 2)) > 0.9 * count)).tolist()
 
 
 def _many_levels(first: NDArray[np.float32], dtype: str) -> bool:
@@ -91,7 +102,7 @@ def _refined(view: NDArray[np.float32], step: NDArray[np.float64]) -> NDArray[np
     return np.asarray(step, np.float64)
 
 
-def _lies_on(view: NDArray[np.float32], step: NDArray[np.float64], dtype: str, least: int = 48) -> bool:
+def _lies_on(view: NDArray[np.float32], step: NDArray[np.float64], dtype: str) -> bool:
     """Whether entries are whole multiples of `step`, within rounding; only entries fine enough to tell are asked."""
     safe = np.maximum(step, 1e-30)
     # half a spacing for the entry, and as much for the step, which was read off a rounded entry
@@ -99,7 +110,7 @@ def _lies_on(view: NDArray[np.float32], step: NDArray[np.float64], dtype: str, l
     telling = tolerance < 0.25 * safe
     off = np.abs(view - np.round(view / safe) * safe)
     count = int(telling.sum())
-    return count >= least and float((off <= tolerance)[telling].mean()) > 0.999 and count > 0.05 * view.size
+    return count >= 48 and float((off <= tolerance)[telling].mean()) > 0.999 and count > 0.05 * view.size
 
 
 def quantisations(family: Family, grid_of: list[dict[int, Grid]]) -> list[Proof]:

@@ -16,7 +16,7 @@ _SLACK = 4.0
 _CLEAR = {2: 150.0, 3: 600.0}  # energy of the step over that of rounding: more targets fit more by chance
 _LEAST_USE = 0.005
 _LEAST_SHARED = 0.02
-_SCREEN, _COLUMNS = 512, 2**16
+_SCREEN, _COLUMNS = 512, 2**15
 
 Matrix = NDArray[np.float64]
 
