@@ -187,23 +187,27 @@ def _gated(
     states: "Mapping[str, Mapping[str, Tensor]]",
     predicted: Mapping[str, NDArray[np.int64]],
 ) -> tuple[str, GateDecision]:
-    """The simplest rung that is not significantly worse than the chosen (last) one and passes the gate.
+    """The simplest of the rungs that pass the gate which is not significantly worse than the best of them (the last).
 
-    Where none passes, the chosen rung with the gate's reason against it.
+    Where none passes, the chosen rung (the last of all) with the gate's reason against it.
     """
     labels, options = material.guard.y, gate_options(ctx)
     assert labels is not None
     deployed = _classes(material, material.drifted, material.guard)
-    waiting = list(predicted.items())
-    while True:
-        name, _ = simplest(waiting, labels, options)
-        state = states[name]
-        decision = decide(
-            deployed, predicted[name], labels, _original(material, state), _norm_ratio(material, state), options
+    decisions = {
+        name: decide(
+            deployed,
+            predicted[name],
+            labels,
+            _original(material, state),
+            _norm_ratio(material, state),
+            options,
         )
-        if decision.accepted or name == waiting[-1][0]:
-            return name, decision
-        waiting = [pair for pair in waiting if pair[0] != name]
+        for name, state in states.items()
+    }
+    passing = [(name, predicted[name]) for name, decision in decisions.items() if decision.accepted]
+    name = simplest(passing, labels, options)[0] if passing else list(decisions)[-1]
+    return name, decisions[name]
 
 
 def decision_of(outcome: Outcome, material: Material) -> str:
