@@ -15,7 +15,7 @@ from heritage.recovery.stack import Comparable, Floats
 
 Matrix = NDArray[np.float64]
 _IMMENSE = 1e15
-_BLOCK_BYTES = 2**20
+_BLOCK_BYTES = 2**21
 _WORTH_THREADS = 2**26
 
 

@@ -13,7 +13,7 @@ from heritage.recovery.stack import Floats
 
 _MOVED = 18
 _TOLD = 5  # rows that are enough
-_MOST_ELEMENTS = 2**16  # of one tensor
+_MOST_ELEMENTS = 2**15  # of one tensor
 
 
 @dataclass(frozen=True, slots=True)
