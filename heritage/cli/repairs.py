@@ -67,7 +67,7 @@ def undo(model: ModelArgument, json: JsonFlag = False) -> None:
 def request(
     model: ModelArgument,
     window: WindowOption = "",
-    strategy: Annotated[str, typer.Option(help="How rows are chosen; see docs/labelling.md.")] = "mixed",
+    strategy: Annotated[str, typer.Option(help="How rows are chosen; see docs/dags.md.")] = "mixed",
     json: JsonFlag = False,
     dry_run: DryRunFlag = False,
 ) -> None:

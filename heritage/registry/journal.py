@@ -87,6 +87,6 @@ def wait_for_last(connection: Connection, name: str) -> Found[Move] | None:
         if time.monotonic() > deadline:
             raise Conflict(
                 f"model '{name}': move {last.record.sequence} to version {last.record.version} is under way in another "
-                f"process; see `heritage promote --history {name}`, and try again when it has ended"
+                f"process; try again when it has ended; the moves are under journal/{name}/"
             )
         time.sleep(0.1)
