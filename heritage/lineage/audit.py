@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from typing import Protocol
 
 from heritage.lineage.contradictions import contradictions
-from heritage.lineage.findings import Finding, Kind, Severity
+from heritage.lineage.findings import Finding, Kind, Severity, sort_findings
 from heritage.lineage.tags import DATA, DIGEST, PARENT, IndexTags, TagEdge, edge_tags, read_tags
 from heritage.names import printable
 from heritage.records import Manifest, ModelVersion
@@ -48,8 +48,7 @@ def audit(entries: Iterable[Entry], now: datetime, min_confidence: float = 0.9) 
     found.update(_duplicates(known))
     found.update(_ambiguous(known, tags))
     found.update(contradictions([(e.version, e.manifest) for e in known if e.manifest], min_confidence))
-    rank = list(Severity).index
-    return sorted(found, key=lambda f: (rank(f.severity), f))
+    return sort_findings(found)
 
 
 def _of_one(entry: Entry, tags: IndexTags, now: datetime) -> Iterator[Finding]:

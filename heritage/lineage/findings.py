@@ -1,7 +1,11 @@
-"""What an audit finds: frozen records that name a version and show both sides."""
+"""What an audit finds: frozen records that name a version, show both sides and say what to do."""
 
+import hashlib
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Any
+
+from heritage.names import printable
 
 
 class Severity(StrEnum):
@@ -33,6 +37,59 @@ class Kind(StrEnum):
     RELATION_CONTRADICTED = "relation_contradicted"  # the weights tell another relation than people do
     REVERSED = "reversed"  # the weights tell that the declared child is the parent
     ARCHITECTURE_CHANGED = "architecture_changed"  # under a relation that keeps the architecture
+    CONFIG_CONTRADICTED = "config_contradicted"  # the configurations speak against a declared parent
+    MANIFEST_CHANGED = "manifest_changed"  # the manifest is not the one whose copy was locked
+    COPY_TOUCHED = "copy_touched"  # somebody wrote over a locked copy or marked it as deleted
+    NOT_LOCKED = "not_locked"  # there is no locked copy to compare with
+    PARENT_DELETED = "parent_deleted"  # a parent that was registered once and is gone
+    VERSION_DELETED = "version_deleted"  # a locked copy tells a version that is gone
+    MISSING_ARTIFACT = "missing_artifact"  # a file that the manifest tells is not there
+    WEIGHTS_CHANGED = "weights_changed"  # a file is there, but is not what the manifest tells
+    INDEX_MISMATCH = "index_mismatch"  # the index tells something else than the manifests
+    SIGNATURE_INVALID = "signature_invalid"  # signed, but not this manifest
+    SIGNER_UNKNOWN = "signer_unknown"  # signed by a key that nobody here trusts
+    UNSIGNED = "unsigned"  # no signature where one is asked for
+    UNATTESTED = "unattested"  # an edge says attested, no trusted signature stands behind it
+
+
+# what `recorded` and `claimed` are called for people, and what they should do
+_WORDS: dict[Kind, tuple[str, str, str]] = {
+    Kind.UNREADABLE: ("problem", "", "register the weights again; a locked copy of the manifest may be restored"),
+    Kind.NO_MANIFEST: ("manifest", "tag", "run heritage_ingest for this version, or remove the tags"),
+    Kind.DIGEST_MISMATCH: ("manifest", "tag", "set the tag back to what the manifest says, and ask who edited it"),
+    Kind.DATA_MISMATCH: ("manifest", "tag", "set the tag back to what the manifest says, and ask who edited it"),
+    Kind.EDGE_MISMATCH: ("manifest", "tag", "set the tag back to what the manifest says, and ask who edited it"),
+    Kind.TAG_WITHOUT_EDGE: ("manifest", "tag", "remove the tag; a true parent is declared by registering with it"),
+    Kind.EDGE_WITHOUT_TAG: ("manifest", "tag", "write the tag again as the manifest says"),
+    Kind.MALFORMED_TAG: ("manifest", "tag", "remove the tag or write it again as the manifest says"),
+    Kind.AMBIGUOUS_TAG: ("manifest", "tag", "set the tag of each version to the digest in its manifest"),
+    Kind.DUPLICATE: ("content", "mark", "mark all but the first version as heritage.duplicate_of it"),
+    Kind.CYCLE: ("path", "", "find the wrong edge of the circle and register its child again without it"),
+    Kind.ORPHAN: ("manifest", "", "register the parent, or accept that its line ends here"),
+    Kind.FUTURE: ("now", "recorded", "check the clock of the machine that registered it"),
+    Kind.OLDER_THAN_PARENT: ("child", "parent", "check which of the two is the parent"),
+    Kind.PARENT_CONTRADICTED: ("declared", "recovered", "ask who declared the parent; compare both with the weights"),
+    Kind.RELATION_CONTRADICTED: ("declared", "recovered", "ask how the version was made and declare that"),
+    Kind.REVERSED: ("declared", "recovered", "check which of the two was made first, and declare it so"),
+    Kind.ARCHITECTURE_CHANGED: ("child", "parent", "check that the right parent was declared"),
+    Kind.CONFIG_CONTRADICTED: ("parent", "child", "check that the right parent was declared"),
+    Kind.MANIFEST_CHANGED: ("locked copy", "manifest", "if the change is meant, heritage audit --accept NAME/VERSION; "
+                            "else write the locked copy back"),
+    Kind.COPY_TOUCHED: ("locked copy", "found", "ask who may write to the audit bucket; the first copy still stands"),
+    Kind.NOT_LOCKED: ("manifest", "storage", "heritage audit locks a copy of every sound manifest"),
+    Kind.PARENT_DELETED: ("manifest", "locked copy", "restore the parent from a backup; its manifest is in the "
+                          "locked copy"),
+    Kind.VERSION_DELETED: ("locked copy", "registry", "restore the version from a backup if nobody meant to delete it"),
+    Kind.MISSING_ARTIFACT: ("manifest", "storage", "restore the file from a backup, or register the weights again"),
+    Kind.WEIGHTS_CHANGED: ("manifest", "storage", "do not deploy this version; restore its files from a backup"),
+    Kind.INDEX_MISMATCH: ("manifests", "index", "rebuild the index"),
+    Kind.SIGNATURE_INVALID: ("signature", "manifest", "do not trust this version; find out what was changed, and sign "
+                             "again what is right"),
+    Kind.SIGNER_UNKNOWN: ("signature", "trusted keys", "ask who signed it; add the key to [audit] trusted_keys if it "
+                          "is known"),
+    Kind.UNSIGNED: ("manifest", "signature", "heritage sign NAME/VERSION"),
+    Kind.UNATTESTED: ("manifest", "signature", "heritage sign NAME/VERSION, or declare the edge only"),
+}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -49,3 +106,33 @@ class Finding:
     detail: str
     recorded: str = ""
     claimed: str = ""
+
+    @property
+    def sides(self) -> dict[str, str]:
+        """Both sides under the names that fit this kind; a side that is silent is left out."""
+        first, second, _ = _WORDS[self.kind]
+        return {name: text for name, text in ((first, self.recorded), (second, self.claimed)) if text}
+
+    @property
+    def remedy(self) -> str:
+        """What to do next."""
+        return _WORDS[self.kind][2]
+
+    def record(self) -> dict[str, Any]:
+        """JSON values: id, kind, severity, subject, message, sides, remedy; `id` is equal for equal findings."""
+        told = "\n".join((self.kind, self.model, self.detail, self.recorded, self.claimed))
+        return {
+            "id": hashlib.sha256(told.encode("utf-8", "backslashreplace")).hexdigest()[:12],
+            "kind": self.kind.value,
+            "severity": self.severity.value,
+            "subject": printable(self.model, 300),
+            "message": printable(self.detail, 2000),
+            "sides": {name: printable(text, 2000) for name, text in self.sides.items()},
+            "remedy": self.remedy,
+        }
+
+
+def sort_findings(found: set[Finding]) -> list[Finding]:
+    """Errors first, then by kind and model; the same for any order."""
+    rank = list(Severity).index
+    return sorted(found, key=lambda f: (rank(f.severity), f))

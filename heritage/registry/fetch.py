@@ -68,6 +68,12 @@ def fetch_unverified(reader: Reader, version: ModelVersion, folder: Path, limit_
     return target
 
 
+def listed_weights(reader: Reader, version: ModelVersion) -> dict[str, int]:
+    """Name and size in bytes of every file that lies where the version's weights should; nothing is read of them."""
+    found = reader.artifacts(version).sizes(_source_folder(version))
+    return {path.rpartition("/")[2]: size for path, size in found.items()}
+
+
 def _source_folder(version: ModelVersion) -> str:
     """Where the weights lie among the files of the version's run."""
     check_source(version.source)

@@ -8,7 +8,7 @@ from heritage.lineage.graph import LineageGraph
 from heritage.records import Manifest, ModelVersion
 from heritage.registry import journal
 from heritage.registry.connect import Timing, connect, utc_now
-from heritage.registry.fetch import fetch_unverified, fetch_weights
+from heritage.registry.fetch import fetch_unverified, fetch_weights, listed_weights
 from heritage.registry.journal import Move
 from heritage.registry.moves import GATE, gate_tag
 from heritage.registry.plan import Description, make_plan
@@ -101,6 +101,10 @@ class Registry:
     def fetch_weights(self, version: ModelVersion, folder: Path) -> Path:
         """Folder below `folder` with the version's verified safetensors files; a second call downloads nothing."""
         return fetch_weights(self._reader, version, folder, self._limits)
+
+    def listed_weights(self, version: ModelVersion) -> dict[str, int]:
+        """Name and size in bytes of the files where the version's weights should lie; `NotFound` without a run."""
+        return listed_weights(self._reader, version)
 
     def fetch_unverified(self, version: ModelVersion, folder: Path, limit_bytes: int = 64 * 2**30) -> Path:
         """Folder with the safetensors files of a version that has no manifest yet; for ingestion only."""
