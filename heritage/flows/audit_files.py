@@ -19,7 +19,7 @@ def file_findings(ctx: Context, entries: Iterable[Entry], weights: bool) -> Iter
     """What does not fit; with `weights` each version's files are downloaded to a folder that is removed again."""
     known = [(e.version, e.manifest) for e in entries if e.manifest]
     with ThreadPoolExecutor(_READERS, "heritage-audit") as pool:
-        for found in pool.map(lambda pair: _of_one(ctx, *pair, weights), known):
+        for found in pool.map(lambda pair: _of_one(ctx, pair[0], pair[1], weights), known):
             yield from found
 
 
