@@ -15,6 +15,7 @@ from heritage.registry.contents import measure
 from heritage.weights.limits import Limits
 
 PROBLEM_TAG = "heritage.ingest"
+PLACED_TAG = "heritage.placed"
 CARD, CARD_LIMIT = "README.md", 2**20
 
 
