@@ -63,10 +63,15 @@ def check_answers(
     label that is no class.
     """
     asked = {str(t["sample_id"]): t for t in json_lines(tasks, "tasks.jsonl")}
-    answers = [_answer(line, i, asked, classes, where) for i, line in enumerate(json_lines(labels, where), 1)]
-    votes = _votes(answers)
+    votes = _votes(read_answers(labels, tasks, classes, where))
     decided = {name: _majority(by_person) for name, by_person in votes.items()}
     return _collected(rows, asked, decided, votes)
+
+
+def read_answers(labels: bytes, tasks: bytes, classes: Sequence[str], where: str = "labels.jsonl") -> list[Answer]:
+    """Every answer in `labels`, in order, each held against its task; raises `BadInput` as `check_answers` does."""
+    asked = {str(t["sample_id"]): t for t in json_lines(tasks, "tasks.jsonl")}
+    return [_answer(line, i, asked, classes, where) for i, line in enumerate(json_lines(labels, where), 1)]
 
 
 def json_lines(data: bytes, where: str) -> list[dict[str, Any]]:
