@@ -68,6 +68,8 @@ class RepairSettings(_Section):
     donors: str = "auto"  # or nearest, or names separated by commas
     guard_share: float = Field(default=0.5, gt=0, lt=1)
     alpha: float = Field(default=0.05, gt=0, lt=1)
+    metric: Literal["accuracy", "balanced-accuracy", "macro-f1"] = "accuracy"
+    device: str = "cpu"  # of the search: cpu, cuda, or auto; another device gives other last bits
     original_margin: float = Field(default=0.05, ge=0)
     # rows of the original domain that the search is tuned on too, as a share of the current ones
     rehearsal: float = Field(default=0.5, ge=0)
@@ -83,12 +85,55 @@ class LabelSettings(_Section):
     timeout_hours: float = Field(default=72.0, gt=0)
 
 
+class AuditSettings(_Section):
+    """Locked copies of manifests, and the keys that sign them.
+
+    `bucket` '' is the S3 bucket's name with '-audit' behind it. `lock`: 'auto' copies without a lock where the server
+    knows none, 'required' refuses that, 'off' copies nothing. Keys are PEM files with elliptic curve keys.
+    """
+
+    bucket: str = ""
+    lock: Literal["auto", "required", "off"] = "auto"
+    retention_days: int = Field(default=365, ge=1)
+    signing_key: Path | None = None
+    trusted_keys: tuple[Path, ...] = ()
+    require_signatures: bool = False
+
+
 class PromoteSettings(_Section):
     """Who may approve (user names; empty: anyone with the permission) and how long an approval waits."""
 
     approvers: tuple[str, ...] = ()
     timeout_hours: float = Field(default=24.0, gt=0)
     approval: Literal["required", "off"] = "required"
+
+
+class ApiSettings(_Section):
+    """The HTTP interface: secrets, how soon it sees a change, and the addresses that people open in their browser."""
+
+    # for an application that stands outside Airflow; what a monitoring server sends to read /metrics
+    token: SecretStr = SecretStr("")
+    metrics_token: SecretStr = SecretStr("")
+    # with which MLflow signs its webhooks; empty: the file that `heritage webhook register` wrote
+    webhook_secret: SecretStr = SecretStr("")
+    refresh_s: float = Field(default=15.0, gt=0)
+    mlflow_url: str = ""  # empty: the tracking server's own address
+    airflow_url: str = ""  # empty: Airflow's own [api] base_url
+
+
+class ServeSettings(_Section):
+    """`heritage serve`. Only `host` opens it beyond this machine; it has no authentication of its own."""
+
+    host: str = "127.0.0.1"
+    port: int = Field(default=8000, ge=0, le=65535)  # 0: any free one
+    poll_s: float = Field(default=5.0, gt=0)  # how often the alias is looked up
+    max_rows: int = Field(default=1024, ge=1)  # of one request
+    max_body_bytes: int = Field(default=16 * 2**20, ge=1)
+    max_requests: int = Field(default=64, ge=1)  # at work at the same time; further ones are told to come back
+    body_s: float = Field(default=30.0, gt=0)  # within which a request's body must have come
+    flush_s: float = Field(default=60.0, gt=0)  # how often the drift agent writes
+    flush_deadline_s: float = Field(default=10.0, gt=0)  # for one object; then it is kept and tried again
+    close_s: float = Field(default=10.0, ge=0)  # how long an agent that is closed goes on trying
 
 
 class Settings(BaseSettings):
@@ -109,6 +154,9 @@ class Settings(BaseSettings):
     repair: RepairSettings = RepairSettings()
     labels: LabelSettings = LabelSettings()
     promote: PromoteSettings = PromoteSettings()
+    audit: AuditSettings = AuditSettings()
+    api: ApiSettings = ApiSettings()
+    serve: ServeSettings = ServeSettings()
     # packages whose code may build a network, separated by commas: 'acme.nets,acme.vision'
     allowed_builders: Annotated[tuple[str, ...], NoDecode] = ("heritage.demo",)
     work_dir: Path = Path(".heritage")

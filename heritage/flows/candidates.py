@@ -17,8 +17,9 @@ from heritage.flows.profiles import reference_of
 from heritage.flows.windows import Kept
 from heritage.names import printable
 from heritage.records import ModelVersion
+from heritage.repair.choose import choose_candidate
 from heritage.repair.donors import DonorChoice, DonorOptions, Health, choose_donors
-from heritage.repair.gate import GateDecision, GateOptions, Trial, Verdict, decide, simplest
+from heritage.repair.gate import GateDecision, GateOptions, Trial, Verdict
 from heritage.repair.options import SearchOptions, parse_rungs
 from heritage.repair.plan import Recipe, RepairPlan, Rung
 from heritage.rows import Rows, concatenate
@@ -187,27 +188,18 @@ def _gated(
     states: "Mapping[str, Mapping[str, Tensor]]",
     predicted: Mapping[str, NDArray[np.int64]],
 ) -> tuple[str, GateDecision]:
-    """The simplest of the rungs that pass the gate which is not significantly worse than the best of them (the last).
-
-    Where none passes, the chosen rung (the last of all) with the gate's reason against it.
-    """
-    labels, options = material.guard.y, gate_options(ctx)
+    """The rung that would ship, and the gate's decision on it; see `choose_candidate`."""
+    labels = material.guard.y
     assert labels is not None
-    deployed = _classes(material, material.drifted, material.guard)
-    decisions = {
-        name: decide(
-            deployed,
-            predicted[name],
-            labels,
-            _original(material, state),
-            _norm_ratio(material, state),
-            options,
-        )
-        for name, state in states.items()
-    }
-    passing = [(name, predicted[name]) for name, decision in decisions.items() if decision.accepted]
-    name = simplest(passing, labels, options)[0] if passing else list(decisions)[-1]
-    return name, decisions[name]
+    trials = {name: _original(material, state) for name, state in states.items()}
+    return choose_candidate(
+        _classes(material, material.drifted, material.guard),
+        predicted,
+        labels,
+        None if material.original is None else {name: trial for name, trial in trials.items() if trial is not None},
+        {name: _norm_ratio(material, state) for name, state in states.items()},
+        gate_options(ctx),
+    )
 
 
 def decision_of(outcome: Outcome, material: Material) -> str:
@@ -241,7 +233,7 @@ def _relatives(ctx: Context, champion: ModelVersion, graph: Any) -> list[ModelVe
 def gate_options(ctx: Context) -> GateOptions:
     """Levels and margins that the settings ask for."""
     own = ctx.settings.repair
-    return GateOptions(alpha=own.alpha, margin=own.original_margin)
+    return GateOptions(alpha=own.alpha, margin=own.original_margin, metric=own.metric, seed=own.seed)
 
 
 def _classes(material: Material, state: "Mapping[str, Tensor]", rows: Rows) -> NDArray[np.int64]:

@@ -14,7 +14,8 @@ from heritage.flows.context import Context
 from heritage.flows.networks import manifest_of, network_of, state_of
 from heritage.flows.profiles import reference_of
 from heritage.records import ModelVersion
-from heritage.repair.gate import Labels, Trial, decide
+from heritage.repair.gate import Trial, decide
+from heritage.repair.metrics import Labels
 from heritage.rows import Rows
 
 

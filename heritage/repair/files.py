@@ -12,8 +12,9 @@ from torch import Tensor, nn
 from heritage.errors import BadInput, NotFound
 from heritage.names import printable
 from heritage.repair.apply import Applied, apply_plan
+from heritage.repair.choose import choose_candidate
 from heritage.repair.evaluate import labels_of, predict
-from heritage.repair.gate import GateDecision, GateOptions, Trial, choose_candidate
+from heritage.repair.gate import GateDecision, GateOptions, Trial
 from heritage.repair.options import SearchOptions
 from heritage.repair.plan import Recipe, RepairPlan
 from heritage.repair.search import SearchResult, realise, search
@@ -128,7 +129,7 @@ class _Candidates:
         length = state_norm(self.drifted)
         return choose_candidate(
             self._classes(self.drifted, guard),
-            {n: predict(self.network, s, guard, self.options.device) for n, s in self.states.items()},
+            {n: self._classes(s, guard) for n, s in self.states.items()},
             labels_of(guard),
             {n: self._trial(s, original) for n, s in self.states.items()} if original is not None else None,
             {n: norm(difference(s, self.drifted)) / length for n, s in self.states.items()},

@@ -1,24 +1,24 @@
 """Accept or refuse a repair on labelled rows that nothing was tuned on.
 
 Against the deployed model: exact one-sided McNemar on the current domain. On the original domain: non-inferiority
-within a margin. Among the candidates: the simplest rung that is not significantly worse than the chosen one ships.
+within a margin. Which of several candidates ships is for `heritage.repair.choose` to say.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.stats import norm as normal
 
 from heritage.errors import BadInput
+from heritage.names import printable
+from heritage.repair.bootstrap import paired_bootstrap
 from heritage.repair.evaluate import labels_of
+from heritage.repair.metrics import ACCURACY, METRICS, Labels
 from heritage.repair.power import detectable_gain, mcnemar, rows_needed
 from heritage.rows import Rows
-
-Labels = NDArray[np.int64]
 
 
 class Verdict(StrEnum):
@@ -43,7 +43,8 @@ class GateOptions:
     """`alpha`: level of the test against the deployed model; `simpler_alpha`: of the test against simpler rungs.
 
     `margin`: accuracy on the original domain that a repair may cost; `relevant_gain`: what is worth asking people to
-    label more rows for; `max_norm_ratio`: the longest repair vector, in norms of the drifted model.
+    label more rows for; `max_norm_ratio`: the longest repair vector, in norms of the drifted model. `metric` is one of
+    `heritage.repair.metrics`; all but accuracy are tested by a paired bootstrap under `seed`.
     """
 
     alpha: float = 0.05
@@ -51,16 +52,23 @@ class GateOptions:
     margin: float = 0.02
     relevant_gain: float = 0.02
     max_norm_ratio: float = 1.0
+    metric: str = ACCURACY
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.metric not in METRICS:
+            raise BadInput(f"metric '{printable(self.metric)}' is unknown; known: {', '.join(METRICS)}")
 
 
 @dataclass(frozen=True, slots=True)
 class GateDecision:
     """The verdict with its evidence.
 
-    `p`: one-sided exact McNemar; `fixed`, `broken`: rows that only the candidate, only the deployed model got right;
-    `gain`: difference in accuracy on `rows` guard rows; `detectable`: the gain that so many rows can show with power
-    .8; `original_gain`: difference on the original domain (None: no such rows); `ships`: name of the candidate that
-    the verdict is about; `reasons`: sentences.
+    `p`: one-sided exact McNemar (another metric: paired bootstrap); `before`, `after`: the metric on `rows` guard
+    rows; `fixed`, `broken`: rows that only the candidate, only the deployed model got right; `detectable`: the gain
+    that so many rows can show with power .8; `original_gain`: difference in accuracy on the original domain (None: no
+    such rows); `ships`: name of the candidate that the verdict is about; `comparisons`: candidate -> p-value that the
+    one that ships is no better; `reasons`: sentences.
     """
 
     verdict: Verdict
@@ -78,7 +86,7 @@ class GateDecision:
 
     @property
     def gain(self) -> float:
-        """Accuracy of the candidate minus accuracy of the deployed model."""
+        """The candidate's metric (accuracy, unless another was asked for) minus that of the deployed model."""
         return self.after - self.before
 
     @property
@@ -111,76 +119,47 @@ def decide(
     differ in length or hold no row.
     """
     options = options or GateOptions()
-    current = _checked(Trial(deployed, candidate, labels), "guard rows")
-    fixed, broken = _discordant(current)
-    p = mcnemar(fixed, broken)
-    n = len(labels)
-    detectable = detectable_gain(n, 2 * min(fixed, broken), options.alpha)
-    reasons = [_evidence(fixed, broken, n, p, detectable)]
-    verdict = _on_current(fixed, broken, n, p, options, reasons)
+    seen = _evidence(checked(Trial(deployed, candidate, labels), "guard rows"), options)
+    reasons = [_in_words(seen, options)]
+    verdict = _on_current(seen, options, reasons)
     original_gain = None
     if original is not None:
-        original_gain, allowed = _on_original(_checked(original, "original rows"), options, reasons)
+        original_gain, allowed = _on_original(checked(original, "original rows"), options, reasons)
         verdict = max(verdict, allowed, key=list(Verdict).index)
     if not norm_ratio <= options.max_norm_ratio:  # also refuses NaN
         reasons.append(f"the repair vector is {norm_ratio:.2f} norms of the model long, over {options.max_norm_ratio}")
         verdict = Verdict.REFUSE
-    before, after = (float(np.mean(part == labels)) for part in (deployed, candidate))
-    return GateDecision(
-        verdict, p, fixed, broken, n, before, after, detectable, tuple(reasons), original_gain=original_gain
-    )
+    return GateDecision(verdict, *seen, reasons=tuple(reasons), original_gain=original_gain)
 
 
-def simplest(
-    candidates: Sequence[tuple[str, Labels]], labels: Labels, options: GateOptions | None = None
-) -> tuple[str, dict[str, float]]:
-    """Name of the first candidate (simplest first) that the last, chosen one does not beat, and the p-values.
+class _Evidence(NamedTuple):
+    """The first figures of a `GateDecision`, in its order."""
 
-    A simpler candidate is passed over only where the exact test shows the chosen one to be better at `simpler_alpha`.
-    """
-    options = options or GateOptions()
-    chosen_name, chosen = candidates[-1]
-    p_values: dict[str, float] = {}
-    for name, simpler in candidates[:-1]:
-        p_values[name] = mcnemar(*_discordant(_checked(Trial(simpler, chosen, labels), "guard rows")))
-        if p_values[name] > options.simpler_alpha:
-            return name, p_values
-    return chosen_name, p_values
+    p: float
+    fixed: int
+    broken: int
+    rows: int
+    before: float
+    after: float
+    detectable: float
 
 
-def choose_candidate(
-    deployed: Labels,
-    candidates: Mapping[str, NDArray[np.float64]],
-    labels: Labels,
-    original: Mapping[str, Trial] | None = None,
-    norm_ratios: Mapping[str, float] | None = None,
-    options: GateOptions | None = None,
-) -> tuple[str, GateDecision]:
-    """The simplest candidate that is not worse than the chosen one and passes the gate, with the decision on it.
-
-    `candidates`: probabilities (n, classes) by name, simplest first, the chosen one last. Where none passes, the
-    decision on the chosen one. The deployed model itself (rung 'none') is never a repair.
-    """
-    options = options or GateOptions()
-    waiting = [(name, p.argmax(axis=1).astype(np.int64)) for name, p in candidates.items()]
-    if len(waiting) > 1:
-        waiting = [pair for pair in waiting if pair[0] != "none"]
-    while True:
-        name, p_values = simplest(waiting, labels, options)
-        decision = decide(
-            deployed,
-            dict(waiting)[name],
-            labels,
-            None if original is None else original[name],
-            0.0 if norm_ratios is None else norm_ratios[name],
-            options,
-        )
-        if decision.accepted or name == waiting[-1][0]:
-            return name, replace(decision, ships=name, comparisons=p_values)
-        waiting = [pair for pair in waiting if pair[0] != name]
+def _evidence(trial: Trial, options: GateOptions) -> _Evidence:
+    fixed, broken = discordant(trial)
+    n, metric = len(trial.labels), METRICS[options.metric]
+    before, after = (metric(trial.labels, part) for part in (trial.deployed, trial.candidate))
+    if options.metric == ACCURACY:
+        p, detectable = mcnemar(fixed, broken), detectable_gain(n, 2 * min(fixed, broken), options.alpha)
+    else:
+        drawn = paired_bootstrap(metric, *trial, seed=options.seed, alpha=options.alpha)
+        p = drawn.p
+        # the same distance from the bound that decides as the bound has from no gain, for power .8
+        detectable = (drawn.difference - drawn.lower) * (1 + float(normal.isf(0.2) / normal.isf(options.alpha)))
+    return _Evidence(p, fixed, broken, n, before, after, detectable)
 
 
-def _checked(trial: Trial, where: str) -> Trial:
+def checked(trial: Trial, where: str) -> Trial:
+    """`trial` itself if its parts fit one another and hold a row, else `BadInput` naming `where`."""
     sizes = {len(part) for part in trial}
     if len(sizes) != 1 or not sizes.pop():
         raise BadInput(
@@ -190,36 +169,47 @@ def _checked(trial: Trial, where: str) -> Trial:
     return trial
 
 
-def _discordant(trial: Trial) -> tuple[int, int]:
+def discordant(trial: Trial) -> tuple[int, int]:
+    """Rows that only the candidate has right, and rows that only the deployed model has right."""
     was, now = trial.deployed == trial.labels, trial.candidate == trial.labels
     return int(np.sum(now & ~was)), int(np.sum(was & ~now))
 
 
-def _evidence(fixed: int, broken: int, n: int, p: float, detectable: float) -> str:
+def _in_words(seen: _Evidence, options: GateOptions) -> str:
+    gain = 100 * (seen.after - seen.before)
+    what = "" if options.metric == ACCURACY else f" of {options.metric}"
     return (
-        f"{fixed} of {n} rows fixed, {broken} broken: {100 * (fixed - broken) / n:+.1f} points (p = {p:.2g}); "
-        f"{n} rows can show a gain of {100 * detectable:.1f} points"
+        f"{seen.fixed} of {seen.rows} rows fixed, {seen.broken} broken: {gain:+.1f} points{what} (p = {seen.p:.2g}); "
+        f"{seen.rows} rows can show a gain of {100 * seen.detectable:.1f} points"
     )
 
 
-def _on_current(fixed: int, broken: int, n: int, p: float, options: GateOptions, reasons: list[str]) -> Verdict:
-    if p <= options.alpha:
+def _on_current(seen: _Evidence, options: GateOptions, reasons: list[str]) -> Verdict:
+    gain = seen.after - seen.before
+    if seen.p <= options.alpha and gain > 0:
         return Verdict.ACCEPT
-    gain = (fixed - broken) / n
     if gain <= 0:
         reasons.append("the candidate is no better than the deployed model on current rows")
         return Verdict.REFUSE
     if gain < options.relevant_gain:
         reasons.append(f"the gain is under {100 * options.relevant_gain:.1f} points: run it beside the deployed model")
         return Verdict.SHADOW
-    more = rows_needed(gain, n, 2 * min(fixed, broken), options.alpha) - n
-    reasons.append(f"about {max(more, 1)} more labelled rows would show a gain of this size")
+    reasons.append(
+        f"about {max(_rows_lacking(seen, gain, options), 1)} more labelled rows would show a gain of this size"
+    )
     return Verdict.ASK_LABELS
+
+
+def _rows_lacking(seen: _Evidence, gain: float, options: GateOptions) -> int:
+    if options.metric == ACCURACY:
+        return rows_needed(gain, seen.rows, 2 * min(seen.fixed, seen.broken), options.alpha) - seen.rows
+    # the error of a mean falls with the root of the rows
+    return round(seen.rows * (seen.detectable / gain) ** 2) - seen.rows
 
 
 def _on_original(trial: Trial, options: GateOptions, reasons: list[str]) -> tuple[float, Verdict]:
     """Gain on the original domain, and the best verdict that it allows (one-sided bounds at 1 - alpha)."""
-    fixed, broken = _discordant(trial)
+    fixed, broken = discordant(trial)
     n = len(trial.labels)
     gain = (fixed - broken) / n
     # Agresti-Min: half a pair added to each kind keeps the bound honest for few discordant rows

@@ -22,9 +22,10 @@ from repair_apply import bench_apply
 from repair_family import BUILDERS, KINDS, Data, Family, State, draw, load_data, make_family
 from repair_query import bench_query
 
+from heritage.repair.choose import choose_candidate
 from heritage.repair.evaluate import Budget, Runner, predict
 from heritage.repair.finetune import blend, fine_tune
-from heritage.repair.gate import GateDecision, choose_candidate
+from heritage.repair.gate import GateDecision
 from heritage.repair.options import NEAREST_RULE, SearchOptions
 from heritage.repair.plan import Rung
 from heritage.repair.rungs import Workshop, make_workshop
@@ -100,7 +101,7 @@ def gated(case: Case, found: SearchResult) -> tuple[str, GateDecision, float]:
         r.rung.value: realise(f.network, f.drifted, f.donors, r, case.validation, case.unlabelled, OPTIONS)
         for r in found.recipes
     }
-    seen = {name: predict(f.network, state, case.guard, "cpu") for name, state in states.items()}
+    seen = {name: predict(f.network, state, case.guard, "cpu").argmax(1) for name, state in states.items()}
     deployed = predict(f.network, f.drifted, case.guard, "cpu").argmax(1)
     name, decision = choose_candidate(deployed, seen, case.guard.y)
     return name, decision, case.accuracy(states[name])

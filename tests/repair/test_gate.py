@@ -8,7 +8,7 @@ from scipy.stats import binomtest
 
 from heritage.errors import BadInput
 from heritage.repair.bootstrap import paired_bootstrap
-from heritage.repair.gate import GateOptions, Trial, Verdict, decide, simplest, split
+from heritage.repair.gate import GateOptions, Trial, Verdict, decide, split
 from heritage.repair.power import detectable_gain, mcnemar, rows_needed
 from heritage.rows import Rows
 
@@ -71,16 +71,6 @@ def test_a_vector_longer_than_the_model_is_refused(ratio):
     assert "norms of the model long" in decision.reasons[-1]
 
 
-def test_the_simplest_candidate_that_is_not_worse_ships():
-    n = 200
-    labels = np.zeros(n, dtype=np.int64)
-    bad, good, best = (np.r_[np.zeros(k), np.ones(n - k)].astype(np.int64) for k in (100, 150, 152))
-    name, p_values = simplest([("rollback", bad), ("one", good), ("hull", best)], labels)
-    assert name == "one"
-    assert p_values["rollback"] < 0.05 < p_values["one"]
-    assert simplest([("hull", best)], labels)[0] == "hull"
-
-
 def test_the_detectable_gain_falls_with_rows_and_its_power_is_true():
     gains = [detectable_gain(n, n // 5, 0.05) for n in (50, 200, 800, 3200)]
     assert gains == sorted(gains, reverse=True)
@@ -134,3 +124,20 @@ def test_options_change_the_bounds():
     t = trial(200, 16, 8)
     assert decide(*t).verdict is Verdict.ASK_LABELS
     assert decide(*t, options=GateOptions(alpha=0.1)).verdict is Verdict.ACCEPT
+
+
+def test_another_metric_is_judged_by_the_bootstrap():
+    labels = np.r_[np.zeros(270), np.ones(30)].astype(np.int64)
+    deployed = np.zeros(300, dtype=np.int64)  # never sees the rare class
+    candidate = np.r_[np.zeros(255), np.ones(15), np.ones(27), np.zeros(3)].astype(np.int64)
+    assert decide(deployed, candidate, labels).gain == pytest.approx(0.04)
+    decision = decide(deployed, candidate, labels, options=GateOptions(metric="balanced-accuracy"))
+    assert decision.verdict is Verdict.ACCEPT
+    assert (decision.before, decision.after) == pytest.approx((0.5, (255 / 270 + 0.9) / 2))
+    assert 0 < decision.detectable < decision.gain
+    assert "points of balanced-accuracy" in decision.reasons[0]
+
+
+def test_an_unknown_metric_is_refused_with_those_known():
+    with pytest.raises(BadInput, match="known: accuracy, balanced-accuracy, macro-f1"):
+        GateOptions(metric="auc")
