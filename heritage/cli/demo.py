@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.table import Table
+from rich.text import Text
 
 from heritage.cli.connect import log_to_stderr, use_running_stack
 from heritage.cli.output import Exit, JsonFlag, console, notes, print_json
@@ -92,12 +93,7 @@ def doctor(json: JsonFlag = False) -> None:
     for check in check_all(settings()):
         found.append(check)
         if not json:
-            mark = (
-                "[green]ok[/green]     "
-                if check.ok
-                else ("[yellow]absent[/yellow] " if check.optional else "[red]missing[/red]")
-            )
-            console.print(mark, f"{check.name}: {check.detail}", markup=True, soft_wrap=True)
+            console.print(_line(check), soft_wrap=True)
             if check.remedy:
                 console.print(f"         {check.remedy}", markup=False, style="dim", soft_wrap=True)
     if json:
@@ -106,10 +102,9 @@ def doctor(json: JsonFlag = False) -> None:
         raise typer.Exit(Exit.ERROR)
 
 
-def _mark(check: "Check") -> tuple[str, str]:
-    if check.ok:
-        return "green", "ok"
-    return ("yellow", "absent") if check.optional else ("red", "missing")
+def _line(check: "Check") -> Text:
+    colour, word = ("green", "ok") if check.ok else ("yellow", "absent") if check.optional else ("red", "missing")
+    return Text.assemble((f"{word:<8}", colour), f"{check.name}: {check.detail}")
 
 
 def _everything() -> "Plan":

@@ -157,6 +157,10 @@ def _explain(kind: str, detail: str, where: str, quarantine: Quarantine) -> NoRe
         raise BadInput(f"{where}: {detail}; give the file that holds the model's weights")
     causes = {
         "global": (f"wants to run '{detail}', which is refused", "have its author publish safetensors"),
+        "pickle": (
+            f"is no checkpoint that torch can open without running code ({detail})",
+            "have its author publish safetensors, or fetch it again",
+        ),
         "memory": ("needs more memory than the conversion may use", "raise the limit if you trust the file"),
         "output": ("gives a larger result than the conversion may write", "raise the limit if you trust the file"),
         "late": (f"took more than {quarantine.wall_s:g} s", "raise the limit if you trust the file"),

@@ -124,6 +124,9 @@ def _failure(error: Exception) -> dict[str, Any]:
     text = str(error)
     if refused := re.search(r"GLOBAL ([\w.]+)", text):
         return {"error": "global", "detail": refused[1]}
+    if refused := re.search(r"WeightsUnpickler error:\s*([^\n]{1,200})", text):
+        # the rest of torch's message advises to switch the protection off
+        return {"error": "pickle", "detail": refused[1].strip()}
     if isinstance(error, MemoryError) or re.search(r"allocate memory|Cannot allocate|can't allocate", text):
         return {"error": "memory", "detail": ""}
     if "File too large" in text:
