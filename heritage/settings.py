@@ -77,6 +77,18 @@ class RepairSettings(_Section):
     seed: int = 0
 
 
+class RecoverySettings(_Section):
+    """How families and parents are recovered from weights; methods by the names they are registered under."""
+
+    families: str = "threshold"
+    tree: str = "heritage"
+    metric: str = "auto"
+    z_score: float = Field(default=12.0, gt=0)  # similarity, in deviations of unrelated models, that makes a family
+    # whether a new version is compared with its three nearest relatives' weights, or by fingerprints alone
+    weights: bool = True
+    chunk: int = Field(default=25, ge=1)  # versions of one mapped task
+
+
 class LabelSettings(_Section):
     """How many labels are asked for, how long people have, and what is enough to go on."""
 
@@ -152,6 +164,7 @@ class Settings(BaseSettings):
     weights: WeightsSettings = WeightsSettings()
     drift: DriftSettings = DriftSettings()
     repair: RepairSettings = RepairSettings()
+    recovery: RecoverySettings = RecoverySettings()
     labels: LabelSettings = LabelSettings()
     promote: PromoteSettings = PromoteSettings()
     audit: AuditSettings = AuditSettings()

@@ -13,6 +13,8 @@ from heritage.records import Manifest, ModelVersion, Origin, ParentEdge, Relatio
 
 # distilling may train any student, and of an unknown relation nothing is promised
 _KEEPS_ARCHITECTURE = frozenset(Relation) - {Relation.DISTILL, Relation.UNKNOWN}
+# a repair is made by adding weights of relatives, which looks like any of these
+_LOOKS_OF_A_REPAIR = frozenset([Relation.FINETUNE, Relation.LORA, Relation.MERGE, Relation.COPY])
 _PATH_SHOWN = 12
 
 
@@ -87,11 +89,28 @@ def _against_weights(records: _Records, model: str, manifest: Manifest, min_conf
         yield Finding(Kind.PARENT_CONTRADICTED, Severity.WARNING, model, detail, recorded, claimed)
     for edge in seen:
         for said in told:
-            known = {edge.relation, said.relation}
-            if edge.digest == said.digest and len(known) > 1 and Relation.UNKNOWN not in known:
+            if edge.digest == said.digest and _differ(said.relation, edge.relation):
                 detail = f"the weights tell another relation to {records.label(edge.digest)}"
                 yield Finding(Kind.RELATION_CONTRADICTED, Severity.WARNING, model, detail, _shown(said), _shown(edge))
+    yield from _unrelated(records, model, manifest, told)
     yield from _reversed(records, model, manifest, told, min_confidence)
+
+
+def _differ(said: Relation, seen: Relation) -> bool:
+    if Relation.UNKNOWN in (said, seen) or (said is Relation.REPAIR and seen in _LOOKS_OF_A_REPAIR):
+        return False
+    return said is not seen
+
+
+def _unrelated(records: _Records, model: str, manifest: Manifest, told: Iterable[ParentEdge]) -> Iterator[Finding]:
+    """Parents that were named and that recovery, which compared the weights, gives no chance at all."""
+    denied = {e.digest: e for e in manifest.parents if e.origin is Origin.RECOVERED and e.confidence == 0}
+    for edge in told:
+        if edge.digest in denied:
+            detail = f"the weights show no relation to {records.label(edge.digest)}"
+            yield Finding(
+                Kind.PARENT_UNRELATED, Severity.WARNING, model, detail, _shown(edge), _shown(denied[edge.digest])
+            )
 
 
 def _reversed(

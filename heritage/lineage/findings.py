@@ -35,6 +35,7 @@ class Kind(StrEnum):
     OLDER_THAN_PARENT = "older_than_parent"  # made before its parent
     PARENT_CONTRADICTED = "parent_contradicted"  # the weights tell another parent than people do
     RELATION_CONTRADICTED = "relation_contradicted"  # the weights tell another relation than people do
+    PARENT_UNRELATED = "parent_unrelated"  # the weights show no relation to the declared parent
     REVERSED = "reversed"  # the weights tell that the declared child is the parent
     ARCHITECTURE_CHANGED = "architecture_changed"  # under a relation that keeps the architecture
     CONFIG_CONTRADICTED = "config_contradicted"  # the configurations speak against a declared parent
@@ -70,6 +71,7 @@ _WORDS: dict[Kind, tuple[str, str, str]] = {
     Kind.OLDER_THAN_PARENT: ("child", "parent", "check which of the two is the parent"),
     Kind.PARENT_CONTRADICTED: ("declared", "recovered", "ask who declared the parent; compare both with the weights"),
     Kind.RELATION_CONTRADICTED: ("declared", "recovered", "ask how the version was made and declare that"),
+    Kind.PARENT_UNRELATED: ("declared", "recovered", "ask who declared the parent, and how the version was made"),
     Kind.REVERSED: ("declared", "recovered", "check which of the two was made first, and declare it so"),
     Kind.ARCHITECTURE_CHANGED: ("child", "parent", "check that the right parent was declared"),
     Kind.CONFIG_CONTRADICTED: ("parent", "child", "check that the right parent was declared"),

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from heritage.errors import BadInput, Conflict, NotFound
@@ -12,7 +12,7 @@ from heritage.lineage.graph import LineageGraph
 from heritage.lineage.nodes import Edge, node_of, node_of_version
 from heritage.lineage.tags import DIGEST, parent_key, read_tags
 from heritage.names import check_digest, check_name, check_version, printable, split_version
-from heritage.records import Manifest, ModelVersion, ParentEdge
+from heritage.records import Manifest, ModelVersion, Origin, ParentEdge
 from heritage.registry.artifacts import RunArtifacts
 from heritage.registry.connect import Connection
 
@@ -143,8 +143,11 @@ class Reader:
         known = list(self.manifests())
         return _graph([m for _, m in known], [v for v, _ in known])
 
-    def ancestry(self, digests: Iterable[str]) -> LineageGraph:
-        """The part of the graph that `digests` descend from, read step by step; unregistered ones stay absent."""
+    def ancestry(self, digests: Iterable[str], recovered: bool = True) -> LineageGraph:
+        """The part of the graph that `digests` descend from, read step by step; unregistered ones stay absent.
+
+        Without `recovered`, by what people and processes said alone.
+        """
         manifests: list[Manifest] = []
         seen: set[str] = set()
         waiting = list(digests)
@@ -153,14 +156,19 @@ class Reader:
             if digest not in seen:
                 seen.add(digest)
                 found = [e.manifest for e in self.entries(self.versions(digest=digest)) if e.manifest]
+                if not recovered:
+                    found = [replace(m, parents=_said(m.parents)) for m in found]
                 manifests += found
                 waiting += [edge.digest for manifest in found for edge in manifest.parents]
         return _graph(manifests, [])
 
     def check_acyclic(self, digest: str, parents: Iterable[ParentEdge]) -> None:
-        """Raise `LineageCycle` where one of `parents` descends from `digest`."""
-        edges = list(parents)
-        graph = self.ancestry(edge.digest for edge in edges)
+        """Raise `LineageCycle` where one of `parents` descends from `digest`, by what people and processes said.
+
+        What is recovered from weights may contradict that: then both sides stand, and the audit shows them.
+        """
+        edges = _said(parents)
+        graph = self.ancestry((edge.digest for edge in edges), recovered=False)
         for edge in edges:
             graph.add_edge(Edge(digest, edge))
 
@@ -197,6 +205,10 @@ class Reader:
     def _has_manifest(self, version: ModelVersion) -> bool:
         folder = MANIFEST_PATH.rpartition("/")[0]
         return bool(version.run_id) and MANIFEST_PATH in self.artifacts(version).sizes(folder)
+
+
+def _said(parents: Iterable[ParentEdge]) -> tuple[ParentEdge, ...]:
+    return tuple(edge for edge in parents if edge.origin is not Origin.RECOVERED)
 
 
 def _graph(manifests: list[Manifest], versions: list[ModelVersion]) -> LineageGraph:

@@ -122,6 +122,10 @@ class Registry:
         """Set the tag on the version and its run."""
         self._writer.set_tag(version, key, value)
 
+    def remove_tag(self, version: ModelVersion, key: str) -> None:
+        """Remove the tag from the version; its run keeps it."""
+        self._writer.remove_tag(version, key)
+
     def log_metric(
         self, version: ModelVersion, key: str, value: float, step: int = 0, at: datetime | None = None
     ) -> None:

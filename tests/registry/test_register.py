@@ -1,5 +1,6 @@
 """Registration: once by content, with everything that belongs to a version."""
 
+import dataclasses
 import hashlib
 import json
 from collections.abc import Callable
@@ -157,6 +158,29 @@ def test_a_circle_is_refused_and_leaves_nothing(registry: Registry, name: str, w
 
     assert len(list(registry.versions(name))) == 2
     assert registry.register(name, old).created
+
+
+def test_weights_may_contradict_what_was_said_and_both_sides_stand(
+    registry: Registry, name: str, weights: Weights
+) -> None:
+    first = registry.register(name, weights()).version
+    said = ParentEdge(first.digest, Relation.FINETUNE, Origin.DECLARED)
+    second = registry.register(name, weights(), Description(parents=(said,))).version
+    manifest = registry.manifest(first)
+    assert manifest
+    seen = ParentEdge(second.digest, Relation.PRUNE, Origin.RECOVERED, 0.97)
+
+    registry.amend(first, dataclasses.replace(manifest, parents=(seen,)))
+
+    assert registry.graph().ancestors(second.digest) == (first.digest,)
+    assert registry.graph().ancestors(first.digest) == ()
+    stored = registry.manifest(registry.version(first.address))
+    assert stored
+    assert stored.parents == (seen,)
+    with pytest.raises(LineageCycle):
+        registry.amend(
+            first, dataclasses.replace(manifest, parents=(dataclasses.replace(seen, origin=Origin.DECLARED),))
+        )
 
 
 def test_a_case_twin_is_refused(registry: Registry, name: str, weights: Weights, raw: Any) -> None:
