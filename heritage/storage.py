@@ -11,6 +11,7 @@ import uuid
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
+from datetime import datetime
 from functools import cache
 from typing import Any, TypeVar
 
@@ -44,6 +45,16 @@ class Stored:
 
     data: bytes
     etag: str
+
+
+@dataclass(frozen=True)
+class ObjectVersion:
+    """One version of an object; `is_deleted` for a delete marker, which hides the versions below it."""
+
+    key: str
+    version_id: str
+    modified: datetime
+    is_deleted: bool = False
 
 
 def check_key(key: str) -> str:
@@ -124,9 +135,13 @@ class ObjectStore:
 
         return self._retried(call, key)
 
-    def create(self, key: str, data: bytes) -> bool:
-        """Write the object unless one is there; True for the one writer that made it, False for all others."""
-        return self._conditional_put(key, data, IfNoneMatch="*")
+    def create(self, key: str, data: bytes, locked_until: datetime | None = None) -> bool:
+        """Write the object unless one is there; True for the one writer that made it, False for all others.
+
+        Nobody can remove it before `locked_until` (object lock, mode COMPLIANCE), in a bucket that was made for it.
+        """
+        lock = {"ObjectLockMode": "COMPLIANCE", "ObjectLockRetainUntilDate": locked_until} if locked_until else {}
+        return self._conditional_put(key, data, IfNoneMatch="*", **lock)
 
     def replace(self, key: str, data: bytes, etag: str) -> bool:
         """Write the object if it still is the one that `read` gave `etag` for; False when it changed or went."""
@@ -159,10 +174,45 @@ class ObjectStore:
         check_key(key)
         self._retried(lambda: self._client.delete_object(Bucket=self.bucket, Key=key), key)
 
-    def make_bucket(self) -> None:
-        """Make the bucket unless this account has it already; for servers of one's own and for tests."""
+    def object_versions(self, prefix: str = "") -> Iterator["ObjectVersion"]:
+        """Every version and delete marker of every key that begins with `prefix`, in the order of their keys."""
+        check_prefix(prefix)
+        token: dict[str, str] = {}
+        while True:
+            page = self._version_page(prefix, token)
+            yield from _object_versions(page)
+            if not page.get("IsTruncated"):
+                return
+            token = {"KeyMarker": page["NextKeyMarker"], "VersionIdMarker": page.get("NextVersionIdMarker", "")}
+
+    def get_version(self, key: str, version_id: str) -> bytes:
+        """Content of one version of the object; `NotFound` where there is none."""
+        check_key(key)
+
+        def call() -> bytes:
+            answer = self._client.get_object(Bucket=self.bucket, Key=key, VersionId=version_id)
+            with closing(answer["Body"]) as body:
+                return bytes(body.read())
+
+        return self._retried(call, key)
+
+    def at_bucket(self, bucket: str) -> "ObjectStore":
+        """The same server, keys and deadline, with another bucket."""
+        return ObjectStore(self._client, bucket, self.endpoint, self._deadline_s)
+
+    def locks_objects(self) -> bool:
+        """Whether the bucket was made for object lock; `Misconfigured` where there is no such bucket."""
         try:
-            self._retried(lambda: self._client.create_bucket(Bucket=self.bucket), "")
+            found = self._retried(lambda: self._client.get_object_lock_configuration(Bucket=self.bucket), "")
+        except (BadInput, NotFound):  # no configuration, or a server that knows of none
+            return False
+        return str(found.get("ObjectLockConfiguration", {}).get("ObjectLockEnabled", "")) == "Enabled"
+
+    def make_bucket(self, object_lock: bool = False) -> None:
+        """Make the bucket unless this account has it already; for servers of one's own and for tests."""
+        lock = {"ObjectLockEnabledForBucket": True} if object_lock else {}
+        try:
+            self._retried(lambda: self._client.create_bucket(Bucket=self.bucket, **lock), "")
         except Conflict:
             self._page("", {}, limit=1)
 
@@ -195,7 +245,14 @@ class ObjectStore:
 
         return self._retried(call, prefix)
 
-    def _conditional_put(self, key: str, data: bytes, **condition: str) -> bool:
+    def _version_page(self, prefix: str, token: dict[str, str]) -> dict[str, Any]:
+        def call() -> dict[str, Any]:
+            page: dict[str, Any] = self._client.list_object_versions(Bucket=self.bucket, Prefix=prefix, **token)
+            return page
+
+        return self._retried(call, prefix)
+
+    def _conditional_put(self, key: str, data: bytes, **condition: Any) -> bool:
         """True when this call's write took place, also when the answer that said so was lost on the way."""
         check_key(key)
         writer = uuid.uuid4().hex
@@ -251,6 +308,12 @@ class ObjectStore:
                 f"{self._deadline_s:g} s, HERITAGE_S3__DEADLINE_S); check that the server runs and is reachable"
             ) from error
         raise AssertionError("stamina tries until it returns or raises")
+
+
+def _object_versions(page: dict[str, Any]) -> list[ObjectVersion]:
+    found = [ObjectVersion(v["Key"], v["VersionId"], v["LastModified"]) for v in page.get("Versions", ())]
+    found += [ObjectVersion(m["Key"], m["VersionId"], m["LastModified"], True) for m in page.get("DeleteMarkers", ())]
+    return sorted(found, key=lambda v: (v.key, v.modified))
 
 
 @cache
