@@ -5,7 +5,21 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
-from heritage.cli import config, configs, convert, demo, drift, lineage, masks, promote, recover, repair, repairs, watch
+from heritage.cli import (
+    config,
+    configs,
+    convert,
+    demo,
+    drift,
+    lineage,
+    masks,
+    promote,
+    recover,
+    repair,
+    repairs,
+    serve,
+    watch,
+)
 from heritage.cli.output import reported_errors
 
 
@@ -34,7 +48,7 @@ def _root() -> None:
     """Exit codes: 0 fine, 1 error, 2 usage, 3 drift found or gate refused."""
 
 
-for commands in (demo, lineage, watch, promote, repairs, convert, recover):
+for commands in (demo, lineage, watch, serve, promote, repairs, convert, recover):
     commands.register(app)
 for group in (drift, repair, configs, masks, config):
     app.add_typer(group.app)

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 from heritage.drift.rules import Rules
 from heritage.drift.verdict import check
-from heritage.errors import BadInput
+from heritage.errors import NotFound
 from heritage.flows.context import Context
 from heritage.flows.networks import manifest_of, network_of
 from heritage.flows.profiles import profile_of, window_of
@@ -38,7 +38,7 @@ def health_of(
     try:
         profile = profile_of(ctx, version)
         drift = check(profile, window_of(profile, inputs, network), drift_rules(ctx)).effect
-    except BadInput:
+    except NotFound:
         drift = float("inf")
     accuracy = None
     if labelled is not None and labelled.y is not None:

@@ -6,7 +6,7 @@ from heritage.drift.columns import as_frame
 from heritage.drift.performance import PerformanceReference
 from heritage.drift.profile import DriftProfile
 from heritage.drift.window import Window
-from heritage.errors import BadInput, NotFound
+from heritage.errors import NotFound
 from heritage.flows.context import Context
 from heritage.records import ModelVersion
 from heritage.rows import Rows, from_npz
@@ -42,11 +42,11 @@ def window_of(profile: DriftProfile, inputs: Rows, network: "nn.Module") -> Wind
 
 
 def profile_of(ctx: Context, version: ModelVersion) -> DriftProfile:
-    """The version's stored profile; `BadInput` where it has none."""
+    """The version's stored profile; `NotFound` where it has none."""
     try:
         data = ctx.registry.artifact(version, PROFILE_PATH)
     except NotFound as error:
-        raise BadInput(
+        raise NotFound(
             f"{version.address} has no drift profile ({PROFILE_PATH} among its run's artifacts); "
             "register it with reference rows (--reference rows.npz)"
         ) from error
