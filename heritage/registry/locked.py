@@ -1,24 +1,28 @@
 """Copies of manifests in a bucket of their own, which nobody can change before their time is over.
 
-    audit/<model>/<version>/<SHA-256 of the manifest>.json
+    audit/<model>/<version>/<SHA-256 of what was said>/<SHA-256 of the manifest>.json
 
-The key tells the content, so a copy is written once by a conditional put, however many processes try. Somebody may
-still write another object over it or mark it as deleted; the locked version stays below and is found by its content.
+The key tells the content, so a copy is written once by a conditional put, however many processes try, and a manifest
+is compared with its copies by listing them. Somebody may still write another object over a copy or mark it as deleted;
+the locked version stays below and is found by its content.
 """
 
 import hashlib
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from heritage.errors import BadInput, Misconfigured, NotFound
 from heritage.lineage.codec import decode, encode
+from heritage.lineage.statement import statement_sha256
 from heritage.names import check_name, check_version
 from heritage.records import Manifest, ModelVersion
 from heritage.settings import AuditSettings
 from heritage.storage import ObjectStore, ObjectVersion
 
 PREFIX = "audit/"
+_KEY = re.compile(r"audit/([^/]+/[0-9]+)/([0-9a-f]{64})/([0-9a-f]{64})\.json")
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +30,7 @@ class Copy:
     """One state of a manifest that was copied; `touched` when somebody wrote over it or marked it as deleted."""
 
     address: str
+    said_sha256: str
     sha256: str
     at: datetime
     touched: bool
@@ -34,7 +39,7 @@ class Copy:
     @property
     def key(self) -> str:
         """Where it lies."""
-        return f"{PREFIX}{self.address}/{self.sha256}.json"
+        return f"{PREFIX}{self.address}/{self.said_sha256}/{self.sha256}.json"
 
 
 def manifest_sha256(manifest: Manifest) -> str:
@@ -74,8 +79,7 @@ class LockedCopies:
         if self._locks is None:
             self._locks = self._ready()
         until = datetime.now(UTC) + self._retention if self._locks else None
-        data = encode(manifest)
-        return self._store.create(_key(version, hashlib.sha256(data).hexdigest()), data, until)
+        return self._store.create(_key(version, manifest), encode(manifest), until)
 
     def all(self) -> dict[str, tuple[Copy, ...]]:
         """Copies by address, oldest first; empty where nothing was ever copied. One request a 1,000 copies."""
@@ -119,8 +123,9 @@ class LockedCopies:
             return False
 
 
-def _key(version: ModelVersion, sha256: str) -> str:
-    return f"{PREFIX}{check_name(version.name)}/{check_version(version.version)}/{sha256}.json"
+def _key(version: ModelVersion, manifest: Manifest) -> str:
+    address = f"{check_name(version.name)}/{check_version(version.version)}"
+    return f"{PREFIX}{address}/{statement_sha256(manifest)}/{manifest_sha256(manifest)}.json"
 
 
 def _copies(found: Iterator[ObjectVersion]) -> Iterator[Copy]:
@@ -128,8 +133,8 @@ def _copies(found: Iterator[ObjectVersion]) -> Iterator[Copy]:
     for each in found:
         by_key.setdefault(each.key, []).append(each)
     for key, versions in by_key.items():
-        name, number, file = key.removeprefix(PREFIX).rsplit("/", 2) if key.count("/") >= 3 else ("", "", "")
+        parts = _KEY.fullmatch(key)
         real = [v for v in versions if not v.is_deleted]
-        if real and len(file) == len("0" * 64 + ".json"):
+        if parts and real:
             ids = tuple(v.version_id for v in real)
-            yield Copy(f"{name}/{number}", file.removesuffix(".json"), real[0].modified, len(versions) > 1, ids)
+            yield Copy(parts[1], parts[2], parts[3], real[0].modified, len(versions) > 1, ids)

@@ -1,11 +1,10 @@
 """Signatures over manifests: the OpenSSF Model Signing format (a Sigstore bundle), with elliptic curve keys.
 
-What is signed is the manifest's bytes, as the one file `manifest.json` of a folder called `heritage`. The manifest
-holds the SHA-256 of every weights file, so the signature vouches for them too. Whoever has downloaded the folder
-`heritage` of a run can check it without this package:
+What is signed is what was said of a version: its manifest without recovered edges, as the one file `manifest.json` of a
+folder called `signed`. It holds the SHA-256 of every weights file, so the signature vouches for them too. Whoever has
+downloaded the folder `heritage/signed` of a run can check it without this package:
 
-    model_signing verify key heritage --signature heritage/manifest.json.sig --public_key team.pub \
-        --ignore_unsigned_files
+    model_signing verify key signed --signature signed/manifest.json.sig --public_key team.pub --ignore_unsigned_files
 """
 
 import hashlib
@@ -18,10 +17,10 @@ from pathlib import Path
 from typing import Any
 
 from heritage.errors import BadInput, Misconfigured
-from heritage.lineage.codec import MANIFEST_PATH
 from heritage.names import printable
 
-SIGNATURE_PATH = f"{MANIFEST_PATH}.sig"
+SIGNED_PATH = "heritage/signed/manifest.json"
+SIGNATURE_PATH = f"{SIGNED_PATH}.sig"
 MAX_SIGNATURE_BYTES = 2**20
 _CURVES = ("secp256r1", "secp384r1", "secp521r1")
 
@@ -149,7 +148,7 @@ def _checked(manifest: bytes, signature: bytes, public_key: Path) -> str:
 
 def _laid_out(folder: str, manifest: bytes) -> Path:
     """The folder that is hashed; its name and that of the file are part of what is signed."""
-    model = Path(folder) / "heritage"
+    model = Path(folder) / "signed"
     model.mkdir()
     (model / "manifest.json").write_bytes(manifest)
     return model

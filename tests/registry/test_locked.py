@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from heritage.errors import Misconfigured
-from heritage.records import MadeBy, Manifest, ModelVersion
+from heritage.records import MadeBy, Manifest, ModelVersion, Origin, ParentEdge, Relation
 from heritage.registry.locked import LockedCopies, manifest_sha256
 from heritage.settings import AuditSettings
 from heritage.storage import ObjectStore
@@ -30,6 +30,17 @@ def test_a_manifest_is_copied_once_and_read_back(copies: LockedCopies) -> None:
     assert (copy.address, copy.sha256, copy.touched) == ("churn/3", manifest_sha256(MANIFEST), False)
     assert copies.read(copy) == MANIFEST
     assert copies.protects()
+
+
+def test_recovered_edges_make_another_copy_of_the_same_statement(copies: LockedCopies) -> None:
+    edge = ParentEdge("cd" * 32, Relation.FINETUNE, Origin.RECOVERED, 0.97)
+    copies.keep(VERSION, MANIFEST)
+    copies.keep(VERSION, replace(MANIFEST, parents=(edge,)))
+
+    (found,) = copies.all().values()
+
+    assert len(found) == 2
+    assert len({copy.said_sha256 for copy in found}) == 1
 
 
 def test_each_state_of_a_manifest_has_a_copy(copies: LockedCopies) -> None:

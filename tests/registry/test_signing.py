@@ -122,11 +122,11 @@ def test_what_is_no_key_is_told(tmp_path: Path) -> None:
 
 
 def test_the_command_of_model_signing_accepts_it(keys: dict[str, Path], signature: bytes, tmp_path: Path) -> None:
-    folder = tmp_path / "heritage"
+    folder = tmp_path / "signed"
     folder.mkdir()
     (folder / "manifest.json").write_bytes(MANIFEST)
     (folder / "manifest.json.sig").write_bytes(signature)
-    (folder / "profile.npz").write_bytes(b"not signed")
+    (folder / "notes.txt").write_bytes(b"not signed")
     command = [sys.executable, "-m", "model_signing", "verify", "key", str(folder), "--signature",
                str(folder / "manifest.json.sig"), "--public_key", str(public(keys["team"])),
                "--ignore_unsigned_files"]  # fmt: skip
