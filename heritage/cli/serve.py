@@ -1,16 +1,17 @@
-"""`heritage serve`: a server for one model."""
+"""`heritage serve` and `package`: a server for one model, ours or MLflow's."""
 
 from typing import Annotated
 
 import typer
 
 from heritage.cli.connect import connect
-from heritage.cli.output import console, notes
+from heritage.cli.output import DryRunFlag, JsonFlag, console, notes, tell
 
 
 def register(main: typer.Typer) -> None:
-    """Add the command to the main one."""
+    """Add these commands to the main one."""
     main.command()(serve)
+    main.command()(package)
 
 
 def serve(
@@ -42,3 +43,18 @@ def serve(
         )
     ctx = dataclasses.replace(ctx, settings=ctx.settings.model_copy(update={"serve": own}))
     server.run(ctx, address, lambda line: console.print(line, markup=False, soft_wrap=True))
+
+
+def package(
+    address: Annotated[str, typer.Argument(metavar="MODEL@champion", help="What to store: name@champion or name/3.")],
+    json: JsonFlag = False,
+    dry_run: DryRunFlag = False,
+) -> None:
+    """Store a version as an MLflow pyfunc model, for `mlflow models serve`; the same drift agent watches it there."""
+    ctx = connect()
+    version = ctx.registry.version(address)
+    if dry_run:
+        tell(json, {"version": version.address}, f"would store {version.address} as a pyfunc model of its run")
+        return
+    uri = ctx.registry.log_pyfunc(version, ctx.settings.work_dir / "weights")
+    tell(json, {"version": version.address, "uri": uri}, f"{version.address}: {uri}")

@@ -13,6 +13,7 @@ from heritage.registry.journal import Move
 from heritage.registry.moves import GATE, gate_tag
 from heritage.registry.plan import Description, make_plan
 from heritage.registry.promote import Promoter, Request
+from heritage.registry.pyfunc import log_pyfunc
 from heritage.registry.read import Entry, Reader
 from heritage.registry.register import Registered, Registration
 from heritage.registry.write import Writer
@@ -135,6 +136,10 @@ class Registry:
     def amend(self, version: ModelVersion, manifest: Manifest, family: str = "") -> None:
         """Give the version this manifest and its tags: for edges found later, or a version without one."""
         self._writer.amend(version, manifest, family)
+
+    def log_pyfunc(self, version: ModelVersion, folder: Path) -> str:
+        """Store the version as an MLflow pyfunc model, watched for drift; 'runs:/<run>/pyfunc'. See `log_pyfunc`."""
+        return log_pyfunc(self._reader, version, folder, self._limits)
 
     def accept(self, version: ModelVersion, plan_hash: str) -> None:
         """Record that the gate accepted the version under the plan; `promote` asks for it."""
