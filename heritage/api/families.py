@@ -1,0 +1,104 @@
+"""Families and their trees."""
+
+import json
+from collections import Counter
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Path, Query
+
+from heritage.api import walk
+from heritage.api.answers import FamilyCard, FamilyList, FamilyStatistics, Genealogy, LineageEdge, StartedRun
+from heritage.api.catalogue import Catalogue
+from heritage.api.cursor import decode, encode
+from heritage.api.faults import documented
+from heritage.api.runs import REBUILD_TREE
+from heritage.api.services import Cursor, Services
+from heritage.errors import NotFound
+from heritage.names import check_name, printable
+
+FamilyName = Annotated[str, Path(max_length=300, description="the family's id")]
+
+
+def routes(services: Services) -> APIRouter:
+    """The router."""
+    router = APIRouter(prefix="/api/families", tags=["families"])
+
+    @router.get("", responses=documented())
+    def families(limit: Annotated[int, Query(ge=1, le=500)] = 100, cursor: Cursor = "") -> FamilyList:
+        """Families by name, with the health of their members."""
+        with services.follower.catalogue() as catalogue:
+            return _page(catalogue, limit, cursor)
+
+    @router.get("/{id}/genealogy", responses=documented(404))
+    def genealogy(id: FamilyName, limit: Annotated[int, Query(ge=1, le=5000)] = 2000) -> Genealogy:
+        """A family with its tree."""
+        with services.follower.catalogue() as catalogue:
+            return _genealogy(catalogue, id, limit)
+
+    @router.post("/{id}/tree/rebuild", status_code=202, responses=documented(404, 409))
+    def rebuild(id: FamilyName, user: Annotated[str, Depends(services.guard.write(REBUILD_TREE))]) -> StartedRun:
+        """Start heritage_rebuild_tree for the family."""
+        check_name(id, "family")
+        with services.follower.catalogue() as catalogue:
+            _size(catalogue, id)
+        return services.start(REBUILD_TREE, {"family": id}, user)
+
+    return router
+
+
+def _page(catalogue: Catalogue, limit: int, cursor: str) -> FamilyList:
+    place = decode(cursor, [str]) or ("",)
+    asked = (
+        "SELECT family, sum(n), json_group_object(health, n) FROM (SELECT family, health, count(*) AS n FROM card "
+        "WHERE family > ? GROUP BY family, health) GROUP BY family ORDER BY family LIMIT ?"
+    )
+    found = catalogue.ask(asked, [*place, limit + 1])
+    cards = tuple(
+        FamilyCard(family=family, versions=count, health=json.loads(health)) for family, count, health in found[:limit]
+    )
+    return FamilyList(families=cards, next=encode([cards[-1].family]) if len(found) > limit else None)
+
+
+def _size(catalogue: Catalogue, family: str) -> int:
+    found = int(catalogue.ask("SELECT count(*) FROM card WHERE family = ?", [family])[0][0]) if family else 0
+    if not found:
+        raise NotFound(f"there is no family '{printable(family)}'")
+    return found
+
+
+def _genealogy(catalogue: Catalogue, family: str, limit: int) -> Genealogy:
+    size = _size(catalogue, family)
+    asked = "SELECT DISTINCT digest FROM card WHERE family = ? AND digest NOT NULL ORDER BY created_at_ms, name LIMIT ?"
+    digests = [row[0] for row in catalogue.ask(asked, [family, limit + 1])]
+    shown = dict.fromkeys(digests[:limit], 0)
+    edges = walk.edges(catalogue, shown)
+    children = {edge.child for edge in edges}
+    depth = _depths([digest.hex() for digest in shown], edges)
+    nodes = walk.nodes(catalogue, {digest: depth.get(digest.hex(), 0) for digest in shown})
+    return Genealogy(
+        family=family,
+        versions=size,
+        roots=tuple(node.id for node in nodes if node.id not in children),
+        nodes=nodes,
+        edges=edges,
+        truncated=len(digests) > limit,
+        statistics=FamilyStatistics(
+            versions=size,
+            contents=len(nodes),
+            edges=len(edges),
+            relations=dict(Counter(edge.relation for edge in edges)),
+            origins=dict(Counter(edge.origin for edge in edges)),
+            health=dict(Counter(node.health for node in nodes)),
+        ),
+    )
+
+
+def _depths(digests: list[str], edges: tuple[LineageEdge, ...]) -> dict[str, int]:
+    """Fewest steps from a root to each content; those on a circle get none."""
+    from heritage.lineage.walks import distances
+
+    below: dict[str, set[str]] = {}
+    for edge in edges:
+        below.setdefault(edge.parent, set()).add(edge.child)
+    children = {edge.child for edge in edges}
+    return distances((digest for digest in digests if digest not in children), below)
