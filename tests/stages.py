@@ -1,6 +1,10 @@
-"""The demo's family registered on servers of its own, for each module that asks for it: the fixture `stage`."""
+"""The demo's family registered on servers of its own, for each module that asks for it: the fixture `stage`.
+
+The family is trained and registered once a session; every module works on a copy of the server's database and bucket.
+"""
 
 import dataclasses
+import shutil
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -51,24 +55,55 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.fixture(scope="session")
+def registered(
+    trained: Path, seaweed: S3Settings, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[ObjectStore, Path, dict[str, ModelVersion]]:
+    """The bucket and the folder of a server on which the family was registered; it does not run any more."""
+    folder, store = tmp_path_factory.mktemp("registered"), _bucket(seaweed)
+    server = tracking_server.start(folder, _in_bucket(seaweed, store))
+    try:
+        ctx = _context(server.uri, store, seaweed, tmp_path_factory.mktemp("work"))
+        family = demo.register_family(ctx, SEED, trained, lambda _: None)
+        demo.stream(ctx, family[CHAMPION], SEED)
+    finally:
+        processes.stop(server.process, grace_s=3.0)
+    return store, folder, family
+
+
 @pytest.fixture(scope="module")
-def own_tracking(seaweed: S3Settings, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    server = tracking_server.start(tmp_path_factory.mktemp("mlflow-flows"), seaweed)
-    yield server.uri
+def stage(
+    trained: Path,
+    registered: tuple[ObjectStore, Path, dict[str, ModelVersion]],
+    seaweed: S3Settings,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[Stage]:
+    original, database, family = registered
+    folder, store = tmp_path_factory.mktemp("stage"), _bucket(seaweed)
+    for key in original.list():
+        store.put(key, original.get(key))
+    for file in database.glob("mlflow.db*"):
+        shutil.copy(file, folder)
+    server = tracking_server.start(folder, _in_bucket(seaweed, store))
+    yield Stage(_context(server.uri, store, seaweed, tmp_path_factory.mktemp("work")), family, trained)
     processes.stop(server.process, grace_s=3.0)
 
 
-@pytest.fixture(scope="module")
-def stage(trained: Path, own_tracking: str, seaweed: S3Settings, tmp_path_factory: pytest.TempPathFactory) -> Stage:
+def _bucket(seaweed: S3Settings) -> ObjectStore:
     store = ObjectStore.connect(seaweed.model_copy(update={"bucket": f"flows-{uuid.uuid4().hex}"}))
     store.make_bucket()
+    return store
+
+
+def _in_bucket(seaweed: S3Settings, store: ObjectStore) -> S3Settings:
+    return seaweed.model_copy(update={"bucket": store.bucket})
+
+
+def _context(uri: str, store: ObjectStore, seaweed: S3Settings, work_dir: Path) -> Context:
     settings = Settings(
-        mlflow=MlflowSettings(tracking_uri=own_tracking),
-        s3=seaweed.model_copy(update={"bucket": store.bucket}),
+        mlflow=MlflowSettings(tracking_uri=uri),
+        s3=_in_bucket(seaweed, store),
         repair=RepairSettings(rungs="none,rollback,one,hull"),  # fine-tuning takes seconds and has tests of its own
-        work_dir=tmp_path_factory.mktemp("work"),
+        work_dir=work_dir,
     )
-    ctx = Context(Registry.connect(settings, store), store, settings)
-    family = demo.register_family(ctx, SEED, trained, lambda _: None)
-    demo.stream(ctx, family[CHAMPION], SEED)
-    return Stage(ctx, family, trained)
+    return Context(Registry.connect(settings, store), store, settings)
