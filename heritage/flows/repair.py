@@ -6,60 +6,121 @@ again from it, bit for bit, and registers them. Both may be killed and run again
 
 import json
 import tempfile
-from dataclasses import asdict
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from heritage.errors import Conflict, NotFound, Refused
-from heritage.flows import candidates, check_drift, register, windows
-from heritage.flows.candidates import Material
+from heritage.errors import BadInput, Conflict, Refused
+from heritage.flows import candidates, check_drift, decisions, donors, material, register, windows
 from heritage.flows.context import Context
+from heritage.flows.decisions import decision as decision
+from heritage.flows.material import Material
 from heritage.flows.networks import manifest_of, network_of
 from heritage.flows.profiles import fit_profile
-from heritage.names import check_digest
+from heritage.flows.windows import Kept
 from heritage.records import ModelVersion, Origin, ParentEdge, Relation, Transformation
+from heritage.repair.options import parse_rungs
 from heritage.repair.plan import RepairPlan
-from heritage.rows import Rows, concatenate, from_npz, to_npz
+from heritage.rows import Rows, concatenate
 
 REPAIR_TAG = "heritage.repair"
+# mapped tasks that one run may have for looking at donors
+MAX_PARTS = 64
 
 
-def search(ctx: Context, model: str, window: str = "", dry_run: bool = False) -> dict[str, Any]:
-    """The gate's decision on the best repair of `model`'s champion, and the hash of its plan.
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What one run wants otherwise than the settings say; '' and None: as they say."""
 
-    `decision` is accept, shadow, ask_labels or refuse; `reason` is for people. A dry run stores nothing.
+    rungs: str = ""
+    donors: str = ""
+    seed: int | None = None
+
+    def of(self, ctx: Context) -> Context:
+        """`ctx` with settings that follow this wish; `BadInput` for unknown rungs."""
+        if self.rungs:
+            parse_rungs(self.rungs)
+        wanted = {"rungs": self.rungs or None, "donors": self.donors or None, "seed": self.seed}
+        changes = {name: value for name, value in wanted.items() if value is not None}
+        own = ctx.settings.repair.model_copy(update=changes)
+        return replace(ctx, settings=ctx.settings.model_copy(update={"repair": own}))
+
+
+def parts(ctx: Context, model: str, window: str = "", size: int = 1) -> list[dict[str, Any]]:
+    """Pieces of the work to look at every donor: model, window, and digests of `size` versions each.
+
+    More than 64 pieces become larger ones. Empty where there are too few labels to go on.
     """
     champion = ctx.registry.version(f"{model}@champion")
     window = window or windows.newest_with_rows(ctx, champion)
-    used = current_windows(ctx, champion, window)
+    kept = windows.read_rows(ctx, champion, current_windows(ctx, champion, window))
+    if material.too_few(kept):
+        return []
+    found = [champion, *donors.relatives(ctx, champion, ctx.registry.graph())]
+    digests = [v.digest for v in found if not donors.barred(champion, v)]
+    size = max(size, -(-len(digests) // MAX_PARTS))
+    return [{"model": model, "window": window, "digests": digests[i : i + size]} for i in range(0, len(digests), size)]
+
+
+def assess(ctx: Context, model: str, window: str, digests: Sequence[str]) -> dict[str, str]:
+    """Look how healthy these versions are on the window's rows; `search` finds in storage what was seen."""
+    champion = ctx.registry.version(f"{model}@champion")
+    kept = windows.read_rows(ctx, champion, current_windows(ctx, champion, window))
+    return donors.assess(ctx, material.sight_of(ctx, champion, kept), digests)
+
+
+def search(
+    ctx: Context,
+    model: str,
+    window: str = "",
+    dry_run: bool = False,
+    wish: Wish = Wish(),
+    rows: Rows | None = None,
+) -> dict[str, Any]:
+    """The gate's decision on the best repair of `model`'s champion, and the hash of its plan.
+
+    `decision` is accept, shadow, ask_labels or refuse; `reason` is for people; `run` the MLflow run that tells it. A
+    dry run stores nothing. Labelled `rows` take the place of those kept for the window.
+    """
+    ctx = wish.of(ctx)
+    champion = ctx.registry.version(f"{model}@champion")
+    if rows is not None and rows.y is None:
+        raise BadInput(f"{model}: the {len(rows)} validation rows have no labels; give an npz file with x and y")
+    if rows is None:
+        window = window or windows.newest_with_rows(ctx, champion)
+    used = [] if rows is not None else current_windows(ctx, champion, window)
     base: dict[str, Any] = {"model": model, "window": window, "windows": used, "plan": "", "dry_run": dry_run}
-    if not dry_run:
+    if not dry_run and rows is None:
         check_drift.mark_repair_started(ctx, champion, window)
-    kept = windows.read_rows(ctx, champion, used)
-    lacking = candidates.too_few(kept)
+    kept = windows.read_rows(ctx, champion, used) if rows is None else Kept(rows, None, None)
+    lacking = material.too_few(kept)
     if lacking:
         return {**base, "decision": "ask_labels", "reason": lacking}
-    material = candidates.gather(ctx, champion, kept)
-    outcome = candidates.best(ctx, material)
+    given = material.gather(ctx, champion, kept)
+    outcome = candidates.best(ctx, given)
     result = {
         **base,
         "champion": champion.address,
         "plan": outcome.plan.hash,
-        "decision": candidates.decision_of(outcome, material),
+        "decision": candidates.decision_of(outcome, given),
         "reason": " ".join(outcome.decision.reasons),
         "rung": outcome.plan.recipe.rung.value,
+        "seed": outcome.plan.seed,
         "coefficients": dict(outcome.plan.recipe.coefficients),
-        "gate": {
-            **{k: v for k, v in asdict(outcome.decision).items() if k != "reasons"},
-            "gain": outcome.decision.gain,
-        },
+        **decisions.verdict_fields(outcome.decision),
         "rollback": outcome.rollback,
-        "donors": {d.label: asdict(d.health) if d.health else None for d in material.choice.donors},
-        "rejected": dict(material.choice.rejected),
+        "donors": {d.label: asdict(d.health) if d.health else None for d in given.choice.donors},
+        "rejected": dict(given.choice.rejected),
     }
     if not dry_run:
-        _store(ctx, outcome.plan, material, result)
+        decisions.store(ctx, result, outcome.evidence, outcome.plan.to_json(), _kept(given))
+        result["run"] = decisions.record(ctx, outcome.plan.hash)
     return result
+
+
+def _kept(given: Material) -> dict[str, Rows | None]:
+    return {"labelled": given.tune, "unlabelled": given.unlabelled, "guard": given.guard}
 
 
 def current_windows(ctx: Context, champion: ModelVersion, window: str) -> list[str]:
@@ -82,13 +143,13 @@ def register_challenger(ctx: Context, plan_hash: str) -> dict[str, str]:
     result = decision(ctx, plan_hash)
     if result["decision"] != "accept":
         raise Refused(f"plan {plan_hash[:12]}: the gate decided {result['decision']}; nothing is registered")
-    plan = RepairPlan.from_json(_get(ctx, plan_hash, "plan.json").decode(), f"plan {plan_hash[:12]}")
+    plan = RepairPlan.from_json(decisions.read(ctx, plan_hash, "plan.json").decode(), f"plan {plan_hash[:12]}")
     champion = ctx.registry.version(result["champion"])
-    rows = {part: _rows(ctx, plan_hash, part) for part in ("labelled", "unlabelled", "guard")}
-    material = candidates.restore(ctx, champion, plan, rows["labelled"], rows["unlabelled"])
+    rows = {part: decisions.rows_of(ctx, plan_hash, part) for part in ("labelled", "unlabelled", "guard")}
+    given = material.restore(ctx, champion, plan, rows["labelled"], rows["unlabelled"])
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model.safetensors"
-        digest = candidates.write(material.realised(plan.recipe), path)
+        digest = candidates.write(given.realised(plan.recipe), path)
         if digest != plan.result:
             raise Conflict(
                 f"plan {plan_hash[:12]}: its weights came out as {digest[:12]}, the gate saw {plan.result[:12]}; "
@@ -97,16 +158,10 @@ def register_challenger(ctx: Context, plan_hash: str) -> dict[str, str]:
         version = register.run(ctx, _registration(ctx, champion, plan, result, rows, path))
     ctx.registry.set_tag(version, REPAIR_TAG, plan_hash)
     ctx.registry.accept(version, plan_hash)
-    for name in ("plan.json", "decision.json"):
-        ctx.registry.put_artifact(version, f"heritage/repair/{name}", _get(ctx, plan_hash, name))
+    for name in ("plan.json", "decision.json", "report.html"):
+        ctx.registry.put_artifact(version, f"heritage/repair/{name}", decisions.read(ctx, plan_hash, name))
     ctx.registry.nominate(version)
     return {"model": version.name, "address": version.address, "plan": plan_hash}
-
-
-def decision(ctx: Context, plan_hash: str) -> dict[str, Any]:
-    """What `search` found under this plan; `NotFound` where there is no such plan."""
-    found: dict[str, Any] = json.loads(_get(ctx, plan_hash, "decision.json"))
-    return found
 
 
 def _registration(
@@ -153,24 +208,3 @@ def _parents(champion: ModelVersion, plan: RepairPlan, result: dict[str, Any]) -
 def _address(label: str) -> tuple[str, str]:
     name, _, number = label.partition("/")
     return name, number
-
-
-def _store(ctx: Context, plan: RepairPlan, material: Material, result: dict[str, Any]) -> None:
-    """Inputs first, the decision last: a plan with a decision is complete."""
-    base = f"repairs/{plan.hash}/"
-    for part, rows in (("labelled", material.tune), ("unlabelled", material.unlabelled), ("guard", material.guard)):
-        if rows is not None:
-            ctx.store.create(f"{base}{part}.npz", to_npz(rows))
-    ctx.store.create(f"{base}plan.json", plan.to_json().encode())
-    ctx.store.create(f"{base}decision.json", json.dumps(result, sort_keys=True, allow_nan=False).encode())
-
-
-def _rows(ctx: Context, plan_hash: str, part: str) -> Rows | None:
-    try:
-        return from_npz(_get(ctx, plan_hash, f"{part}.npz"), f"{part} rows of plan {plan_hash[:12]}")
-    except NotFound:
-        return None
-
-
-def _get(ctx: Context, plan_hash: str, name: str) -> bytes:
-    return ctx.store.get(f"repairs/{check_digest(plan_hash)}/{name}")

@@ -10,6 +10,7 @@ from heritage.registry.plan import Description
 from heritage.registry.read import DUPLICATE_OF, FAMILY, Entry
 from heritage.registry.register import Registered
 from heritage.registry.registry import Registry
+from heritage.registry.runs import RunRecord
 
 __all__ = [
     "CHALLENGER",
@@ -24,6 +25,7 @@ __all__ = [
     "Move",
     "Registered",
     "Registry",
+    "RunRecord",
     "Timing",
     "gate_tag",
 ]

@@ -16,6 +16,7 @@ from heritage.registry.promote import Promoter, Request
 from heritage.registry.pyfunc import log_pyfunc
 from heritage.registry.read import Entry, Reader
 from heritage.registry.register import Registered, Registration
+from heritage.registry.runs import RunRecord, record
 from heritage.registry.write import Writer
 from heritage.settings import Settings
 from heritage.storage import ObjectStore
@@ -136,6 +137,10 @@ class Registry:
     def amend(self, version: ModelVersion, manifest: Manifest, family: str = "") -> None:
         """Give the version this manifest and its tags: for edges found later, or a version without one."""
         self._writer.amend(version, manifest, family)
+
+    def record_run(self, key: str, wanted: RunRecord) -> str:
+        """Id of the run that holds `wanted`: one run a `key` of the storage, however often this is called."""
+        return record(self._connection, key, wanted)
 
     def log_pyfunc(self, version: ModelVersion, folder: Path) -> str:
         """Store the version as an MLflow pyfunc model, watched for drift; 'runs:/<run>/pyfunc'. See `log_pyfunc`."""

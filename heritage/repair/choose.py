@@ -21,17 +21,25 @@ def choose_candidate(
     norm_ratios: Mapping[str, float] | None = None,
     options: GateOptions | None = None,
 ) -> tuple[str, GateDecision]:
-    """The candidate that ships, and the gate's decision on it.
+    """The candidate that ships, and the gate's decision on it; `decide_all`, then `choose`."""
+    options = options or GateOptions()
+    return choose(decide_all(deployed, candidates, labels, original, norm_ratios, options), candidates, labels, options)
+
+
+def decide_all(
+    deployed: Labels,
+    candidates: Mapping[str, Labels],
+    labels: Labels,
+    original: Mapping[str, Trial] | None = None,
+    norm_ratios: Mapping[str, float] | None = None,
+    options: GateOptions | None = None,
+) -> dict[str, GateDecision]:
+    """The gate's decision on each candidate alone.
 
     `candidates`: predicted classes (n,) on guard rows by name of the rung, simplest first, the one that the search
-    chose last. Of those that the gate accepts, the simplest that is not significantly worse than the last accepted one
-    ships; so plain rollback ships unless more is shown to be better than it. Where none is accepted, the decision is
-    the one on the chosen candidate. The deployed model itself (rung 'none') is never a repair. The decision's
-    `comparisons` hold, for every other candidate, the p-value that the one that ships is no better.
+    chose last. The deployed model itself (rung 'none') is never a repair, and judged only where it is alone.
     """
-    options = options or GateOptions()
-    repairs = {n: c for n, c in candidates.items() if n != Rung.NONE or len(candidates) == 1}
-    decisions = {
+    return {
         name: decide(
             deployed,
             predicted,
@@ -40,11 +48,26 @@ def choose_candidate(
             0.0 if norm_ratios is None else norm_ratios[name],
             options,
         )
-        for name, predicted in repairs.items()
+        for name, predicted in candidates.items()
+        if name != Rung.NONE or len(candidates) == 1
     }
-    passing = [(name, predicted) for name, predicted in repairs.items() if decisions[name].accepted]
-    name = simplest(passing, labels, options)[0] if passing else list(repairs)[-1]
-    others = {n: Trial(c, repairs[name], labels) for n, c in candidates.items() if n != name}
+
+
+def choose(
+    decisions: Mapping[str, GateDecision],
+    candidates: Mapping[str, Labels],
+    labels: Labels,
+    options: GateOptions | None = None,
+) -> tuple[str, GateDecision]:
+    """Of the candidates that the gate accepted, the simplest that is not significantly worse than the last of them.
+
+    So plain rollback ships unless more is shown to be better than it. Where none is accepted, the decision is the one
+    on the chosen candidate, the last. `comparisons` then hold, for every other candidate, the p-value that the one
+    that ships is no better.
+    """
+    passing = [(name, candidates[name]) for name, decision in decisions.items() if decision.accepted]
+    name = simplest(passing, labels, options)[0] if passing else list(decisions)[-1]
+    others = {n: Trial(c, candidates[name], labels) for n, c in candidates.items() if n != name}
     return name, replace(
         decisions[name],
         ships=name,

@@ -72,7 +72,8 @@ class RepairPlan:
 
     `drifted` and `donors` (name -> digest) are content digests of weights; `labelled`, `unlabelled`, `guard` are
     digests of rows ('' where there are none); `masked` names tensors whose zeros are kept, `left` tensors that stay
-    as the drifted model has them (name -> reason); `result` is the content digest of the repaired model where known.
+    as the drifted model has them (name -> reason); `threads` and `device` decide the last bits; `result` is the
+    content digest of the repaired model where known.
     """
 
     drifted: str
@@ -85,6 +86,7 @@ class RepairPlan:
     masked: tuple[str, ...] = ()
     left: Mapping[str, str] = field(default_factory=dict)
     threads: int = 1
+    device: str = "cpu"
     result: str = ""
     version: int = PLAN_VERSION
 

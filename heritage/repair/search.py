@@ -91,7 +91,7 @@ def realise(
         raise BadInput(f"recipe needs donor '{lacking[0]}', given are {sorted(donors)}; give the weights of all donors")
     with fixed_threads(options.threads):
         needed = {d: s for d, s in donors.items() if d in recipe.coefficients}
-        return make_workshop(network, drifted, needed, rows, unlabelled, options).state(recipe, rows)
+        return _home(make_workshop(network, drifted, needed, rows, unlabelled, options).state(recipe, rows))
 
 
 def check_rows(rows: Rows) -> None:
@@ -142,7 +142,7 @@ def _climb(shop: Workshop, rows: Rows, options: SearchOptions) -> SearchResult:
     best = {rung: min(m for v, m in means.items() if v.rung is rung) for rung in dict.fromkeys(v.rung for v in means)}
     return SearchResult(
         recipe=recipes[-1],
-        state=shop.state(recipes[-1], rows),
+        state=_home(shop.state(recipes[-1], rows)),
         nll_before=means[_variant(Recipe(Rung.NONE))],
         nll_after=means[chosen],
         held_out={rung: nll for rung, nll in best.items() if rung in options.rungs},
@@ -152,6 +152,12 @@ def _climb(shop: Workshop, rows: Rows, options: SearchOptions) -> SearchResult:
         left=shop.left,
         skipped={**shop.skipped, **skipped},
     )
+
+
+def _home(state: State) -> dict[str, Tensor]:
+    """`state` in the machine's own memory, wherever it was made; tied tensors stay one."""
+    moved = {id(tensor): tensor.cpu() for tensor in state.values()}
+    return {name: moved[id(tensor)] for name, tensor in state.items()}
 
 
 def _held_out(

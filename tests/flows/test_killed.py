@@ -14,7 +14,7 @@ from heritage.storage import ObjectStore
 
 pytestmark = [pytest.mark.services, pytest.mark.timeout(900)]
 
-_WRITES = ("register", "set_tag", "put_artifact", "accept", "nominate")
+_WRITES = ("register", "set_tag", "put_artifact", "accept", "nominate", "record_run")
 
 
 def quick(ctx: Context) -> Context:

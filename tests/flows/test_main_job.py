@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import pytest
 
 from heritage.errors import NotFound, Refused
-from heritage.flows import check_drift, promote, repair, windows
+from heritage.flows import check_drift, decisions, promote, repair, windows
 from heritage.records import Relation
 from heritage.registry import GATE
 from heritage.weights.checkpoint import Checkpoint
@@ -25,6 +25,8 @@ def played(stage):
     facts.dry = repair.search(ctx, model, dry_run=True)
     facts.objects_after_dry_run = list(ctx.store.list("repairs/"))
     facts.found = repair.search(ctx, model, facts.checked["window"])
+    facts.recorded_again = decisions.record(ctx, facts.found["plan"])
+    facts.experiment = ctx.registry._connection.experiment_id()
     facts.checked_late = check_drift.run(ctx, stage.champion.address)
     facts.registered = repair.register_challenger(ctx, facts.found["plan"])
     facts.registered_again = repair.register_challenger(ctx, facts.found["plan"])
@@ -127,6 +129,34 @@ def test_an_approval_for_another_plan_promotes_nothing(stage, played):
         promote.brief(stage.ctx, played.registered["address"], "0" * 64)
     with pytest.raises(NotFound):
         promote.promote(stage.ctx, played.registered["address"], "0" * 64)
+
+
+def test_the_decision_is_one_run_of_mlflow_with_plan_curves_and_report(stage, played):
+    from mlflow.tracking import MlflowClient
+
+    client = MlflowClient(stage.ctx.settings.mlflow.tracking_uri)
+    plan = played.found["plan"]
+    (run,) = client.search_runs([played.experiment], f"tags.`heritage.plan` = '{plan}'")
+    assert run.info.run_id == played.found["run"] == played.recorded_again
+    assert run.info.status == "FINISHED"
+    assert {f.path for f in client.list_artifacts(run.info.run_id)} == {
+        "decision.json", "evidence.json", "plan.json", "report.html",
+    }  # fmt: skip
+    assert run.data.params["decision"] == "accept"
+    assert run.data.metrics["gain"] == pytest.approx(played.found["gate"]["gain"])
+    along = [k for k in run.data.metrics if k.startswith("nll along ")]
+    assert len(along) == len(played.found["donors"])
+    points = client.get_metric_history(run.info.run_id, along[0])
+    assert points[0].step == 0
+    assert len({p.step for p in points}) == len(points) > 5
+
+
+def test_the_report_tells_classes_before_and_after(stage, played):
+    page = stage.ctx.registry.artifact(played.challenger, "heritage/repair/report.html").decode()
+    assert f"Repair of {stage.champion.address}" in page
+    assert "Current rows, class by class" in page
+    assert "Original domain, class by class" in page
+    assert "against plain rollback" in page
 
 
 def test_guard_rows_are_in_no_other_part(stage, played):
