@@ -1,4 +1,4 @@
-"""heritage_ingest: every version in the registry gets its digest, its manifest and its place in the lineage."""
+"""heritage_ingest: every version in the registry gets its fingerprint, its manifest and its place in the lineage."""
 
 from datetime import timedelta
 from typing import Any
@@ -18,29 +18,38 @@ from heritage_assets import REGISTERED
         "dry_run": Param(False, type="boolean", description="Say what would be ingested and stop."),
     },
     doc_md=(
-        "Versions that were registered by hand in MLflow have no manifest. For each of them: weights checked and "
-        "hashed, declared parents read from tags and model card, manifest and tags written. A version that cannot "
-        "be read is tagged with the reason and left alone."
+        "For every version without a place: weights checked, hashed and fingerprinted; declared parents read from tags "
+        "and model card; family and parents recovered from weights and set beside what was declared. Manifest, tags "
+        "and `heritage/ingest.json` tell what was found. A version that cannot be read is tagged with the reason and "
+        "left alone."
     ),
 )
 def heritage_ingest() -> None:
-    """Pending versions -> one ingest each."""
+    """Pending versions, some at a time -> fingerprints, in parallel -> places, one after the other."""
 
     @task
-    def pending(params: dict[str, Any]) -> list[str]:
+    def pending(params: dict[str, Any]) -> list[list[str]]:
         from heritage.flows import ingest
         from heritage.flows.context import Context
 
-        return ingest.pending(Context.connect(), params["address"])
+        return ingest.pending_chunks(Context.connect(), params["address"])
 
     @task(max_active_tis_per_dagrun=4)
-    def ingest_version(address: str, params: dict[str, Any]) -> dict[str, Any]:
+    def fingerprint(addresses: list[str], params: dict[str, Any]) -> list[str]:
         from heritage.flows import ingest
         from heritage.flows.context import Context
 
-        return ingest.run(Context.connect(), address, dry_run=params["dry_run"])
+        return addresses if params["dry_run"] else ingest.fingerprint_all(Context.connect(), addresses)
 
-    ingest_version.expand(address=pending())
+    # each version is compared with those before it
+    @task(max_active_tis_per_dagrun=1)
+    def place(addresses: list[str], params: dict[str, Any]) -> list[dict[str, Any]]:
+        from heritage.flows import ingest
+        from heritage.flows.context import Context
+
+        return ingest.run_all(Context.connect(), addresses, params["dry_run"], again=bool(params["address"]))
+
+    place.expand(addresses=fingerprint.expand(addresses=pending()))
 
 
 heritage_ingest()

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from heritage.cli.connect import connect
-from heritage.cli.output import DryRunFlag, Exit, JsonFlag, console, fail, notes, print_json, tell
+from heritage.cli.output import DryRunFlag, Exit, JsonFlag, console, fail, notes, print_json, progress, tell
 
 if TYPE_CHECKING:
     from heritage.flows.context import Context
@@ -61,17 +61,43 @@ def ingest(
     json: JsonFlag = False,
     dry_run: DryRunFlag = False,
 ) -> None:
-    """Give versions that were registered by hand in MLflow a manifest and their declared parents."""
+    """Find the place of new versions: fingerprint, family, parents by their weights beside the declared ones."""
     from heritage.flows import ingest as flow
 
     ctx = connect()
-    results = [flow.run(ctx, found, dry_run) for found in flow.pending(ctx, address)]
+    addresses = flow.pending(ctx, address)
+    results = []
+    with progress() as bar:
+        task = bar.add_task("fingerprints", total=2 * len(addresses))
+        for found in [] if dry_run else addresses:
+            flow.fingerprint_all(ctx, [found])
+            bar.advance(task)
+        for found in addresses:
+            bar.update(task, description=found)
+            results.append(flow.run(ctx, found, dry_run))
+            bar.advance(task)
     if json:
         print_json(results)
     for result in [] if json else results:
-        console.print(f"{result['address']}: {result['problem'] or result['digest']}", markup=False, soft_wrap=True)
+        console.print(_ingested(result), markup=False, soft_wrap=True)
     if any(result["problem"] for result in results):
         raise typer.Exit(Exit.ERROR)
+
+
+def _ingested(result: dict[str, Any]) -> str:
+    """One line for a processed version, and one for each contradiction."""
+    if result["problem"]:
+        return f"{result['address']}: {result['problem']}"
+    parents = [
+        f"{e['parent']} ({e['relation']} {e['origin']} {e['confidence']:.2f}{_confirmed(e)})" for e in result["parents"]
+    ]
+    lines = [f"{result['address']}: family {result['family_id']}, parent {', '.join(parents) or 'none'}"]
+    return "\n".join([*lines, *(f"  {finding['message']}: {finding['remedy']}" for finding in result["findings"])])
+
+
+def _confirmed(edge: dict[str, Any]) -> str:
+    sure = [e["confidence"] for e in edge["evidence"] if e["origin"] == "recovered" and e["confidence"]]
+    return f", weights agree {max(sure):.2f}" if sure else ""
 
 
 @app.command()

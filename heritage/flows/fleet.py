@@ -11,8 +11,9 @@ from typing import Any
 
 from heritage.errors import BadInput, NotFound
 from heritage.flows.context import Context
-from heritage.flows.ingest import PLACED_TAG, PROBLEM_TAG
 from heritage.flows.trees import (
+    PLACED_TAG,
+    PROBLEM_TAG,
     canonical,
     edge_records,
     family_of,

@@ -1,64 +1,159 @@
-"""Versions that were registered by hand in MLflow get a digest, a manifest and their declared parents."""
+"""Process one new version: fingerprint, manifest, family and parents, each with how it is known.
 
+For versions that were registered by hand in MLflow, and for those of `heritage register`, whose parents were named
+but not yet compared with their weights. Two steps, each of which may run twice: `fingerprint` looks at the version
+alone, so many can be done at once; `run` finds its place among the others, one version after the other.
+"""
+
+import json
 import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from heritage import __version__
-from heritage.errors import HeritageError, NotFound, Unavailable, UnsafeCheckpoint
+from heritage.errors import HeritageError, Unavailable, UnsafeCheckpoint, UnsafeName
+from heritage.flows import prints
+from heritage.flows.adopt import adopt
 from heritage.flows.context import Context
-from heritage.lineage.hub import HubEdge, parent_edges, read_card
-from heritage.names import printable
-from heritage.records import MadeBy, Manifest, ModelVersion, ParentEdge
+from heritage.flows.declared import declared_parents
+from heritage.flows.place import Found, Subject, fetched, find_place
+from heritage.flows.reconcile import agreements, findings, reconcile, recovered, said
+from heritage.flows.steps import Steps, chunks
+from heritage.flows.trees import PLACED_TAG, PROBLEM_TAG, believed, edge_records
+from heritage.names import check_name, printable
+from heritage.records import MadeBy, Manifest, ModelVersion
 from heritage.registry import FAMILY
 from heritage.registry.contents import measure
-from heritage.weights.limits import Limits
+from heritage.weights.fingerprint import Fingerprint
 
-PROBLEM_TAG = "heritage.ingest"
-PLACED_TAG = "heritage.placed"
-CARD, CARD_LIMIT = "README.md", 2**20
+RESULT_PATH = "heritage/ingest.json"
+
+Result = dict[str, Any]
+_GIST = ("address", "status", "family_id", "parent_id", "parent_confidence", "problem")
 
 
 def pending(ctx: Context, address: str = "") -> list[str]:
-    """Addresses of all versions without a digest that were not found unreadable before; or the one that was named."""
+    """Addresses of all versions without a place that were not found unreadable before, oldest first; or the one that
+    was named. Versions whose names heritage does not take are left to the audit.
+    """
     if address:
         return [ctx.registry.version(address).address]
-    return [v.address for v in ctx.registry.versions() if not v.digest and PROBLEM_TAG not in v.tags]
+    return [v.address for v in ctx.registry.versions() if _waits(v)]
 
 
-def run(ctx: Context, address: str, dry_run: bool = False) -> dict[str, Any]:
-    """Give the version its manifest; one that cannot be read is tagged with the reason and left alone.
+def pending_chunks(ctx: Context, address: str = "") -> list[list[str]]:
+    """`pending` in portions for mapped tasks."""
+    return chunks(pending(ctx, address), ctx.settings.recovery.chunk)
 
-    An outage is raised, not told as a fault of the version.
+
+def fingerprint(ctx: Context, address: str) -> Result:
+    """Give the version its fingerprint, and the manifest where it has none; tell address, digest and problem.
+
+    A version that cannot be read is tagged with the reason and left alone. An outage is raised.
     """
     version = ctx.registry.version(address)
-    result = {"address": version.address, "digest": version.digest, "parents": [], "problem": "", "dry_run": dry_run}
-    if version.digest:
-        return result
+    result: Result = {"address": version.address, "digest": version.digest, "problem": ""}
     try:
-        manifest = _manifest(ctx, version)
-        if not dry_run:
-            ctx.registry.amend(version, manifest, _family(ctx, version, manifest))
+        with _scratch(ctx) as folder:
+            ready = _prepare(ctx, version, folder, Steps())
+            _keep(ctx, version, ready)
+        return {**result, "digest": ready.subject.digest}
     except Unavailable:
         raise
     except HeritageError as error:
-        problem = printable(str(error), 1000)
-        if not dry_run:
-            ctx.registry.set_tag(version, PROBLEM_TAG, problem)
-        return {**result, "problem": problem}
-    return {**result, "digest": manifest.digest, "parents": [f"{p.relation}:{p.digest}" for p in manifest.parents]}
+        return {**result, "problem": _problem(ctx, version, error)}
 
 
-def _manifest(ctx: Context, version: ModelVersion) -> Manifest:
-    limits = Limits(ctx.settings.weights.max_header_bytes, ctx.settings.weights.max_tensors)
-    with tempfile.TemporaryDirectory() as folder:
-        weights = ctx.registry.fetch_unverified(version, Path(folder))
-        try:
-            contents = measure(weights, limits)
-        except UnsafeCheckpoint as error:
-            # a tag is no place for the temporary folder of this machine
-            raise UnsafeCheckpoint(str(error).replace(f"{weights}/", "")) from error
-    return Manifest(
+def run(ctx: Context, address: str, dry_run: bool = False) -> Result:
+    """Process the version at `address`, again where it was processed before.
+
+    The result holds `status` (success, failed, planned), `family_id`, `parent_id` and `parent_confidence` (None
+    without a parent), all `parents` and `children` as edges, the `nearest` relatives, what was `declared` and is
+    confirmed (`agreements`) or contradicted (`findings`), and `steps` with their seconds. It is stored as
+    `heritage/ingest.json` of the version. One that cannot be read is tagged with the reason; an outage is raised.
+    """
+    version = ctx.registry.version(address)
+    steps = Steps()
+    blank = {"address": version.address, "digest": version.digest, "problem": "", "steps": steps.done}
+    try:
+        with _scratch(ctx) as folder:
+            return blank | _processed(ctx, version, folder, steps, dry_run)
+    except Unavailable:
+        raise
+    except HeritageError as error:
+        problem = printable(str(error), 1000) if dry_run else _problem(ctx, version, error)
+        return blank | {"status": "failed", "problem": problem, "parents": [], "dry_run": dry_run}
+
+
+def run_all(ctx: Context, addresses: Sequence[str], dry_run: bool = False, again: bool = False) -> list[Result]:
+    """`run` for each of `addresses` that has no place yet, or for all of them (`again`); of each result, the gist.
+
+    Versions that cannot be read are told from before and not tried again, unless `again`.
+    """
+    told = []
+    for address in addresses:
+        version = ctx.registry.version(address)
+        if again or _waits(version):
+            result = run(ctx, address, dry_run)
+            told.append({key: result.get(key) for key in _GIST})
+    return told
+
+
+def fingerprint_all(ctx: Context, addresses: Sequence[str]) -> list[str]:
+    """`fingerprint` for each of `addresses`; the same addresses, for the task that follows."""
+    for address in addresses:
+        if _waits(ctx.registry.version(address)):
+            fingerprint(ctx, address)
+    return list(addresses)
+
+
+@dataclass(frozen=True, eq=False)
+class _Ready:
+    """A version that was looked at: its manifest without what is found later, and whether anything is to be stored."""
+
+    subject: Subject
+    manifest: Manifest
+    new_manifest: bool
+    new_print: bool
+
+
+def _processed(ctx: Context, version: ModelVersion, folder: Path, steps: Steps, dry_run: bool) -> Result:
+    ready = _prepare(ctx, version, folder, steps)
+    if not dry_run:
+        _keep(ctx, version, ready)
+    manifest = _with_declared(ctx, version, ready.manifest, steps)
+    with steps.step("place") as told:
+        found = find_place(ctx, ready.subject, said(manifest.parents), folder)
+        told["evidence"] = found.evidence
+        if found.note:
+            told["detail"] = found.note
+    manifest = replace(manifest, parents=reconcile(manifest.parents, found.parents))
+    result = _result(ctx, version, manifest, found, dry_run)
+    if not dry_run:
+        with steps.step("record"):
+            result["adopted"] = _record(ctx, version, manifest, found)
+        _finish(ctx, version, {"address": version.address, **result, "steps": steps.done}, found)
+    return result
+
+
+def _prepare(ctx: Context, version: ModelVersion, folder: Path, steps: Steps) -> _Ready:
+    """Manifest and fingerprint of `version`: those that are stored, else made from its weights."""
+    manifest = ctx.registry.manifest(version) if version.digest else None
+    if manifest is not None:
+        return _registered(ctx, version, manifest, folder, steps)
+    with steps.step("fetch"):
+        weights = ctx.registry.fetch_unverified(version, folder)
+    try:
+        with steps.step("fingerprint"):
+            contents = measure(weights, prints.limits_of(ctx))
+            taken = prints.taken_from(ctx, weights)
+    except UnsafeCheckpoint as error:
+        # a tag is no place for the temporary folder of this machine
+        raise UnsafeCheckpoint(str(error).replace(f"{weights}/", "")) from error
+    manifest = Manifest(
         digest=contents.digest,
         name=version.name,
         files=tuple(file.record for file in contents.files),
@@ -66,53 +161,112 @@ def _manifest(ctx: Context, version: ModelVersion) -> Manifest:
         parameters=contents.parameters,
         made_by=MadeBy(__version__, dag="heritage_ingest"),
         created_at=ctx.now().isoformat(),
-        parents=_declared(ctx, version, contents.digest),
     )
+    return _Ready(Subject(version, contents.digest, taken, lambda: weights), manifest, True, True)
 
 
-def _declared(ctx: Context, version: ModelVersion, digest: str) -> tuple[ParentEdge, ...]:
-    """Parents that the model card names and that are registered here.
+def _registered(ctx: Context, version: ModelVersion, manifest: Manifest, folder: Path, steps: Steps) -> _Ready:
+    taken: Fingerprint | None = prints.stored(ctx, version)
+    known = taken is not None
+    if taken is None:
+        with steps.step("fetch"):
+            weights = fetched(ctx, version, folder)
+        with steps.step("fingerprint"):
+            taken = prints.taken_from(ctx, weights)
+    subject = Subject(version, manifest.digest, taken, lambda: fetched(ctx, version, folder))
+    return _Ready(subject, manifest, False, not known)
 
-    The card is README.md among the run's files, else the tags `base_model` and `base_model_relation`, which say the
-    same in the same words.
-    """
+
+def _keep(ctx: Context, version: ModelVersion, ready: _Ready) -> None:
+    if ready.new_print:
+        prints.keep(ctx, version, ready.subject.taken)
+    if ready.new_manifest:
+        ctx.registry.amend(version, ready.manifest)
+
+
+def _with_declared(ctx: Context, version: ModelVersion, manifest: Manifest, steps: Steps) -> Manifest:
+    """`manifest` with the parents of the model card; a card that cannot be read is noted and gives none."""
     try:
-        card = ctx.registry.artifact(version, CARD, CARD_LIMIT).decode("utf-8", "replace")
-    except NotFound:
-        card = _card_of_tags(version)
-    edges = read_card(card, version.name, f"model card of {printable(version.address)}").edges
-    digest_of = {version.name: digest}
-    for edge in edges:
-        if parent := _registered(ctx, edge):
-            digest_of[edge.parent] = parent.digest
-    return tuple(e for e in parent_edges(edges, digest_of).get(digest, []) if e.digest != digest)
+        with steps.step("declared") as told:
+            known = {edge.digest for edge in said(manifest.parents)}
+            new = [e for e in declared_parents(ctx, version, manifest.digest) if e.digest not in known]
+            told["parents"] = len(known) + len(new)
+            return replace(manifest, parents=(*manifest.parents, *new))
+    except Unavailable:
+        raise
+    except HeritageError:
+        return manifest
 
 
-def _card_of_tags(version: ModelVersion) -> str:
-    import yaml
-
-    said = {k: version.tags[k] for k in ("base_model", "base_model_relation") if k in version.tags}
-    if "base_model" in said:
-        bases = [part.strip() for part in said["base_model"].split(",") if part.strip()]
-        return f"---\n{yaml.safe_dump({**said, 'base_model': bases})}---\n"
-    return ""
+def _record(ctx: Context, version: ModelVersion, manifest: Manifest, found: Found) -> list[str]:
+    """Write manifest, tags and the children's edges; addresses of the children that got one."""
+    now = ctx.registry.version(version.address)
+    if ctx.registry.manifest(now) != manifest or now.tags.get(FAMILY) != found.family:
+        ctx.registry.amend(now, manifest, found.family)
+    return adopt(ctx, manifest, found.children)
 
 
-def _registered(ctx: Context, edge: HubEdge) -> ModelVersion | None:
-    """The registered version that a hub id means: 'name', or 'name/3', or the last part of 'Organisation/name'."""
-    for address in (edge.parent, edge.parent.rpartition("/")[2]):
-        try:
-            found = ctx.registry.version(address)
-        except HeritageError:
-            continue
-        if found.digest:
-            return found
-    return None
+def _finish(ctx: Context, version: ModelVersion, result: Result, found: Found) -> None:
+    ctx.registry.put_artifact(version, RESULT_PATH, json.dumps(result, indent=1, allow_nan=False).encode())
+    if PROBLEM_TAG in version.tags:
+        ctx.registry.remove_tag(version, PROBLEM_TAG)
+    if version.tags.get(PLACED_TAG) != found.evidence:
+        ctx.registry.set_tag(version, PLACED_TAG, found.evidence)
 
 
-def _family(ctx: Context, version: ModelVersion, manifest: Manifest) -> str:
-    for edge in manifest.parents:
-        for parent in ctx.registry.versions(digest=edge.digest):
-            if FAMILY in parent.tags:
-                return parent.tags[FAMILY]
-    return version.name
+def _result(ctx: Context, version: ModelVersion, manifest: Manifest, found: Found, dry_run: bool) -> Result:
+    others = _parents(ctx, manifest)
+    label = {digest: printable(parent.address) for digest, (parent, _) in others.items()}
+    label[manifest.digest] = printable(version.address)
+    first = next(iter(believed(manifest.parents)), None)
+    return {
+        "status": "planned" if dry_run else "success",
+        "digest": manifest.digest,
+        "family_id": found.family,
+        "parent_id": label.get(first.digest, first.digest[:12]) if first else None,
+        "parent_confidence": first.confidence if first else None,
+        "parents": edge_records(manifest.digest, manifest.parents, label),
+        "children": [
+            {"child_digest": digest, "relation": e.relation.value, "confidence": e.confidence}
+            for digest, e in found.children.items()
+        ],
+        "nearest": [printable(v.address) for v in found.nearest],
+        "evidence": found.evidence,
+        "declared": len(said(manifest.parents)),
+        "recovered": len([e for e in recovered(manifest.parents) if e.confidence > 0]),
+        "agreements": [label.get(d, d[:12]) for d in agreements(manifest.parents)],
+        "findings": findings(version, manifest, others),
+        "dry_run": dry_run,
+    }
+
+
+def _parents(ctx: Context, manifest: Manifest) -> dict[str, tuple[ModelVersion, Manifest]]:
+    """The registered parents in `manifest`, by digest."""
+    found: dict[str, tuple[ModelVersion, Manifest]] = {}
+    for digest in {edge.digest for edge in manifest.parents}:
+        for entry in ctx.registry.entries(ctx.registry.versions(digest=digest)):
+            if entry.manifest:
+                found.setdefault(digest, (entry.version, entry.manifest))
+    return found
+
+
+def _waits(version: ModelVersion) -> bool:
+    try:
+        check_name(version.name)
+    except UnsafeName:
+        return False
+    return PLACED_TAG not in version.tags and PROBLEM_TAG not in version.tags
+
+
+def _problem(ctx: Context, version: ModelVersion, error: HeritageError) -> str:
+    problem = printable(str(error), 1000)
+    ctx.registry.set_tag(version, PROBLEM_TAG, problem)
+    return problem
+
+
+@contextmanager
+def _scratch(ctx: Context) -> Iterator[Path]:
+    """A folder for weights, on the disk of the work folder and gone afterwards."""
+    ctx.settings.work_dir.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=ctx.settings.work_dir, prefix="ingest-") as folder:
+        yield Path(folder)

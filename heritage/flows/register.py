@@ -1,4 +1,4 @@
-"""Register a version: its weights, its parents, its reference rows and the drift profile fitted on them."""
+"""Register a version: its weights and their fingerprint, its parents, its reference rows and their drift profile."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -6,13 +6,17 @@ from pathlib import Path
 
 from heritage import __version__
 from heritage.drift.profile import DriftProfile
+from heritage.flows import copies
 from heritage.flows.context import Context
+from heritage.flows.prints import FINGERPRINT_PATH, FINGERPRINT_TAG, architecture_tag
 from heritage.flows.profiles import PROFILE_PATH, REFERENCE_PATH, fit_profile
 from heritage.names import check_name
 from heritage.records import Architecture, MadeBy, ModelVersion, ParentEdge, TrainingData
 from heritage.registry import Description
 from heritage.rows import Rows, to_npz
 from heritage.weights.checkpoint import Checkpoint
+from heritage.weights.fingerprint_codec import to_bytes
+from heritage.weights.fingerprinting import take_fingerprint
 from heritage.weights.limits import Limits
 from heritage.weights.network import load
 
@@ -56,6 +60,8 @@ def run(ctx: Context, wanted: Registration) -> ModelVersion:
             if wanted.architecture is None
             else load(wanted.architecture, checkpoint, ctx.settings.allowed_builders)
         )
+        taken = take_fingerprint(checkpoint)
+    extras[FINGERPRINT_PATH] = to_bytes(taken)
     if wanted.reference is not None:
         extras[REFERENCE_PATH] = to_npz(wanted.reference)
         if profile is None and network is not None:
@@ -70,8 +76,11 @@ def run(ctx: Context, wanted: Registration) -> ModelVersion:
         training_data=training_data,
         metrics=wanted.metrics,
         made_by=MadeBy(__version__, wanted.dag, wanted.run) if wanted.dag else None,
+        tags={FINGERPRINT_TAG: architecture_tag(taken)},
     )
-    return ctx.registry.register(wanted.name, wanted.weights, description, extras).version
+    version = ctx.registry.register(wanted.name, wanted.weights, description, extras).version
+    copies.keep(ctx, version)
+    return version
 
 
 def _limits(ctx: Context) -> Limits:

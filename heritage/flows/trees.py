@@ -15,6 +15,8 @@ from heritage.recovery.statistics import faults, tree_statistics
 from heritage.registry import DUPLICATE_OF, FAMILY
 
 Record = dict[str, Any]
+PLACED_TAG = "heritage.placed"  # the version was compared with the others: by 'weights' or by 'fingerprints'
+PROBLEM_TAG = "heritage.ingest"  # why it could not be
 
 
 def canonical(versions: Iterable[ModelVersion]) -> dict[str, ModelVersion]:

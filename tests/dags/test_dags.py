@@ -96,12 +96,15 @@ def test_ingest_gives_a_hand_registered_version_its_place(bag, on_stage, tmp_pat
     assert "by-hand/1" in ingest.pending(ctx)
     done = bag.dags["heritage_ingest"].test(run_conf={"address": "by-hand/1"})
 
-    assert outcome(done) == {"pending": "success", "ingest_version[0]": "success"}
+    assert outcome(done) == {"pending": "success", "fingerprint[0]": "success", "place[0]": "success"}
     version = ctx.registry.version("by-hand/1")
     assert "heritage.ingest" not in version.tags, version.tags
     manifest = ctx.registry.manifest(version)
     assert manifest.digest == on_stage.family["digits-lora"].digest
-    assert [p.digest for p in manifest.parents] == [on_stage.family["digits-root"].digest]
+    said = [p.digest for p in manifest.parents if p.origin == "declared"]
+    assert said == [on_stage.family["digits-root"].digest]
+    assert version.tags["heritage.family"] == "digits-root"
+    assert version.tags["heritage.placed"] == "weights"
 
 
 def test_ingest_tags_what_it_cannot_read_and_leaves_it_alone(bag, on_stage, tmp_path):
