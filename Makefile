@@ -7,7 +7,7 @@ STAMP := $(VENV)/.installed
 SEED ?= 0
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo up down test test-all check debian clean
+.PHONY: help install demo up down stack stack-test test test-all check debian clean
 
 help: ## this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -28,8 +28,15 @@ demo: $(STAMP) ## the main job end to end on a small family (SEED=n)
 up: $(STAMP) ## keep S3, MLflow and Airflow running, with the demo's family loaded
 	@$(BIN)/heritage up --demo
 
-down: $(STAMP) ## stop what `make up` started
+down: $(STAMP) ## stop what `make up` and `make stack` started
 	@$(BIN)/heritage down
+	@$(BIN)/python -m heritage.local.production down
+
+stack: $(STAMP) debian ## the production stack of docker/ as processes of this machine; ends with `make down`
+	@$(BIN)/python -m heritage.local.production up
+
+stack-test: $(STAMP) debian ## the main job, a mapped one, outages and a restore on that stack
+	@$(BIN)/python -m pytest tests/stack -m slow -s --durations=0
 
 debian: ## PostgreSQL, Redis and Chromium for the tests, where they are missing
 	@sh tests/debian.sh

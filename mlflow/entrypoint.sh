@@ -26,6 +26,10 @@ secret() {
     [ -n "$(printenv "$1" || true)" ] || fail "set $1, or $1_FILE to a file that holds it"
 }
 
+# these need not be set: the addresses may hold the password, and AWS knows other ways to find keys
+for name in PGPASSWORD AWS_SECRET_ACCESS_KEY; do
+    [ -z "$(printenv "${name}_FILE" || true)" ] || secret "$name"
+done
 secret MLFLOW_BACKEND_STORE_URI
 secret MLFLOW_AUTH_DATABASE_URI
 secret MLFLOW_AUTH_ADMIN_PASSWORD

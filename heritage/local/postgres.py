@@ -24,11 +24,11 @@ def throw_away_server() -> Iterator[str]:
     programs = find_programs()
     folder = Path(tempfile.mkdtemp(prefix="heritage-postgres-"))
     try:
-        as_user = _as_user(folder)
+        as_user = as_owner(folder)
         data = folder / "data"
         # no password: it listens on loopback, for the length of a test
         options = ["-D", str(data), "-U", "heritage", "--auth=trust", "--no-sync", "-E", "UTF8"]
-        _run([*as_user, str(programs / "initdb"), *options], folder)
+        run_program([*as_user, str(programs / "initdb"), *options], folder)
         yield from _served(as_user, programs, folder)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
@@ -40,7 +40,7 @@ def _served(as_user: list[str], programs: Path, folder: Path) -> Iterator[str]:
     command = [*as_user, str(programs / "postgres"), "-D", str(folder / "data"), *options]
     server = processes.start("postgres", command, folder / "postgres.log", dict(os.environ), cwd=folder)
     try:
-        processes.wait_ready(server, lambda: _accepts(programs, port), limit_s=30)
+        processes.wait_ready(server, lambda: accepts(programs, port), limit_s=30)
         yield f"postgresql://heritage@{LOOPBACK}:{port}/postgres"
     finally:
         processes.stop(server, grace_s=3.0)
@@ -56,13 +56,14 @@ def find_programs() -> Path:
     raise Misconfigured("PostgreSQL's initdb is missing; on Debian: apt-get install postgresql")
 
 
-def _run(command: list[str], folder: Path) -> None:
+def run_program(command: list[str], folder: Path) -> None:
+    """Run one of PostgreSQL's programs to its end; `Misconfigured` with its last words where it fails."""
     done = subprocess.run(command, capture_output=True, text=True, cwd=folder, check=False)
     if done.returncode:
         raise Misconfigured(f"{command[0]} failed: {printable(done.stderr.strip(), 500)}")
 
 
-def _as_user(folder: Path) -> list[str]:
+def as_owner(folder: Path) -> list[str]:
     """Words before a command that make it run as the owner of `folder`, who is not root."""
     if os.getuid() != 0:
         return []
@@ -74,6 +75,7 @@ def _as_user(folder: Path) -> list[str]:
     return ["runuser", "-u", "postgres", "--"]
 
 
-def _accepts(programs: Path, port: int) -> bool:
+def accepts(programs: Path, port: int) -> bool:
+    """Whether a server on loopback takes connections on `port`."""
     asked = [str(programs / "pg_isready"), "-q", "-h", LOOPBACK, "-p", str(port)]
     return subprocess.run(asked, check=False, timeout=10).returncode == 0
