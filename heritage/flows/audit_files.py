@@ -3,6 +3,7 @@
 import tempfile
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 from heritage.errors import BadInput, Conflict, NotFound
@@ -36,7 +37,8 @@ def _read(ctx: Context, version: ModelVersion, manifest: Manifest) -> list[Findi
     """Download every file and compare digests; nothing is taken from the cache that repairs use."""
     with tempfile.TemporaryDirectory(prefix="heritage-audit-") as folder:
         try:
-            ctx.registry.fetch_weights(version, Path(folder))
+            # against the manifest, whatever an edited tag says
+            ctx.registry.fetch_weights(replace(version, digest=manifest.digest), Path(folder))
         except NotFound as error:
             return [missing(version.address, "weights, some of them", str(error))]
         except (BadInput, Conflict) as error:

@@ -81,11 +81,19 @@ class LockedCopies:
         until = datetime.now(UTC) + self._retention if self._locks else None
         return self._store.create(_key(version, manifest), encode(manifest), until)
 
+    def of(self, version: ModelVersion) -> tuple[Copy, ...]:
+        """Copies of one version, oldest first."""
+        address = f"{check_name(version.name)}/{check_version(version.version)}"
+        return self._listed(f"{PREFIX}{address}/").get(address, ())
+
     def all(self) -> dict[str, tuple[Copy, ...]]:
         """Copies by address, oldest first; empty where nothing was ever copied. One request a 1,000 copies."""
+        return self._listed(PREFIX)
+
+    def _listed(self, prefix: str) -> dict[str, tuple[Copy, ...]]:
         found: dict[str, list[Copy]] = {}
         try:
-            for copy in _copies(self._store.object_versions(PREFIX)):
+            for copy in _copies(self._store.object_versions(prefix)):
                 found.setdefault(copy.address, []).append(copy)
         except Misconfigured:  # no bucket yet
             return {}

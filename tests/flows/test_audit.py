@@ -1,0 +1,233 @@
+"""The audit on a real registry: every way to tamper with lineage is told, with both sides, and nothing else is.
+
+MLflow runs embedded on SQLite with artifacts in a folder, which the tests tamper with; S3 is a server.
+"""
+
+import json
+import uuid
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from mlflow.tracking import MlflowClient
+
+from heritage.errors import Conflict
+from heritage.flows import attest, audit, copies, register
+from heritage.flows.context import Context
+from heritage.lineage.codec import MANIFEST_PATH, decode, encode
+from heritage.lineage.index import LineageIndex
+from heritage.records import Architecture, Manifest, ModelVersion, Origin, ParentEdge, Relation
+from heritage.registry import Description, Registry
+from heritage.registry.signing import SIGNATURE_PATH
+from heritage.settings import AuditSettings, MlflowSettings, S3Settings, Settings
+from heritage.storage import ObjectStore
+from heritage.weights.write import write_safetensors
+
+pytestmark = pytest.mark.services
+
+# contents of equal seeds are equal, and every fault has a model of its own
+MODELS = ("sound", "tag-edited", "tag-forged", "tag-deleted", "digest-edited", "manifest-changed", "parent-forged",
+          "weights-swapped", "weights-gone", "contradicted", "other-shape", "untouched")  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def ctx(seaweed: S3Settings, tmp_path_factory: pytest.TempPathFactory) -> Context:
+    folder = tmp_path_factory.mktemp("audit")
+    store = ObjectStore.connect(seaweed.model_copy(update={"bucket": f"audit-{uuid.uuid4().hex[:12]}"}))
+    store.make_bucket()
+    settings = Settings(
+        mlflow=MlflowSettings(tracking_uri=f"sqlite:///{folder / 'mlflow.db'}"),
+        s3=seaweed.model_copy(update={"bucket": store.bucket}),
+        audit=AuditSettings(retention_days=1),
+        work_dir=folder / "work",
+    )
+    MlflowClient(settings.mlflow.tracking_uri).create_experiment("heritage", str(folder / "artifacts"))
+    return Context(Registry.connect(settings, store), store, settings)
+
+
+@pytest.fixture(scope="module")
+def add(ctx: Context, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., ModelVersion]:
+    """Registers random weights as a version of a model, as a child of `parents`."""
+
+    def make(name: str, *parents: ParentEdge, width: int = 3) -> ModelVersion:
+        folder = tmp_path_factory.mktemp("weights")
+        rng = np.random.default_rng()
+        write_safetensors(folder / "model.safetensors", {"w": rng.normal(size=(4, width)).astype(np.float32)})
+        shape = Architecture("acme.nets:mlp", {"hidden_size": 64 * width})
+        found = ctx.registry.register(name, folder / "model.safetensors", Description(parents, shape))
+        copies.keep(ctx, found.version)
+        return found.version
+
+    return make
+
+
+def edge(parent: ModelVersion, origin: Origin = Origin.DECLARED, confidence: float = 1.0) -> ParentEdge:
+    return ParentEdge(parent.digest, Relation.FINETUNE, origin, confidence, parent.name, parent.version)
+
+
+def raw(ctx: Context) -> MlflowClient:
+    return MlflowClient(ctx.settings.mlflow.tracking_uri)
+
+
+def file(ctx: Context, version: ModelVersion, path: str) -> Path:
+    """Where an artifact of the version lies on disk."""
+    return Path(raw(ctx).get_run(version.run_id).info.artifact_uri) / path
+
+
+def manifest(ctx: Context, version: ModelVersion) -> Manifest:
+    return decode(ctx.registry.artifact(version, MANIFEST_PATH), "manifest")
+
+
+def told(found: list[dict[str, Any]], model: str) -> set[str]:
+    return {f["kind"] for f in found if f["subject"] == f"{model}/1"}
+
+
+@pytest.fixture(scope="module")
+def root(add: Callable[..., ModelVersion]) -> ModelVersion:
+    return add("root")
+
+
+@pytest.fixture(scope="module")
+def fleet(ctx: Context, add: Callable[..., ModelVersion], root: ModelVersion) -> dict[str, ModelVersion]:
+    made = {name: add(name, edge(root)) for name in MODELS if name != "other-shape"}
+    made["other-shape"] = add("other-shape", edge(root), width=5)
+    made["lost-parent"] = add("lost-parent")
+    made["lost-child"] = add("lost-child", edge(made["lost-parent"]))
+    return made
+
+
+def test_a_sound_registry_is_told_sound_then_every_fault_by_its_name(
+    ctx: Context, fleet: dict[str, ModelVersion], root: ModelVersion, tmp_path: Path
+) -> None:
+    before = audit.run(ctx, weights=True)
+
+    of_fleet = {(f["subject"], f["kind"]) for f in before["findings"] if f["subject"].removesuffix("/1") in fleet}
+    assert of_fleet == {("other-shape/1", "config_contradicted"), ("other-shape/1", "architecture_changed")}
+    assert audit.stored(ctx) == before
+
+    tamper(ctx, fleet, root)
+    after = audit.run(ctx, weights=True)
+    found = after["findings"]
+
+    assert json.loads(json.dumps(found)) == found
+    assert told(found, "tag-edited") == {"edge_mismatch"}
+    assert told(found, "tag-forged") == {"tag_without_edge"}
+    assert told(found, "tag-deleted") == {"edge_without_tag"}
+    assert told(found, "digest-edited") == {"digest_mismatch", "ambiguous_tag"}
+    assert told(found, "manifest-changed") == {"manifest_changed"}
+    assert told(found, "parent-forged") == {"manifest_changed"}
+    assert told(found, "weights-swapped") == {"weights_changed"}
+    assert told(found, "weights-gone") == {"missing_artifact"}
+    assert told(found, "contradicted") == {"parent_contradicted"}
+    assert told(found, "other-shape") == {"config_contradicted", "architecture_changed"}
+    assert told(found, "lost-parent") == {"version_deleted"}
+    assert told(found, "lost-child") == {"parent_deleted"}
+    assert told(found, "untouched") == told(found, "sound") == set()
+    for each in found:
+        assert set(each) == {"id", "kind", "severity", "subject", "message", "sides", "remedy"}
+        assert each["remedy"]
+        assert each["sides"]
+    sides = next(f["sides"] for f in found if f["kind"] == "edge_mismatch")
+    assert sides == {"manifest": "finetune:declared:1.0", "tag": "finetune:declared:0.5"}
+    assert after["counts"]["error"] == sum(f["severity"] == "error" for f in found)
+
+    with pytest.raises(Conflict, match="changed after it was locked"):
+        attest.sign(ctx, "manifest-changed/1", private_key(tmp_path / "key.pem"))
+    assert not copies.keep(ctx, fleet["manifest-changed"])  # registering again locks nothing that was forged
+    accepted = copies.accept(ctx, "manifest-changed/1")
+    assert accepted["locked"]
+    assert told(audit.findings(ctx), "manifest-changed") == set()
+
+
+def tamper(ctx: Context, fleet: dict[str, ModelVersion], root: ModelVersion) -> None:
+    client, key = raw(ctx), f"heritage.parent.{root.digest[:12]}"
+    client.set_model_version_tag("tag-edited", "1", key, "finetune:declared:0.5")
+    client.set_model_version_tag("tag-forged", "1", f"heritage.parent.{'ab' * 6}", "finetune:attested:1.0")
+    client.delete_model_version_tag("tag-deleted", "1", key)
+    client.set_model_version_tag("digest-edited", "1", "heritage.digest", root.digest)
+
+    changed = replace(manifest(ctx, fleet["manifest-changed"]), metrics={"accuracy": 0.99})
+    file(ctx, fleet["manifest-changed"], MANIFEST_PATH).write_bytes(encode(changed))
+    forged = replace(manifest(ctx, fleet["parent-forged"]), parents=(edge(fleet["sound"]),))
+    ctx.registry.amend(fleet["parent-forged"], forged)  # tags and manifest together
+    recovered = edge(fleet["sound"], Origin.RECOVERED, 0.99)
+    known = manifest(ctx, fleet["contradicted"])
+    ctx.registry.amend(fleet["contradicted"], replace(known, parents=(*known.parents, recovered)))
+
+    swapped = file(ctx, fleet["weights-swapped"], "weights/model.safetensors")
+    good = swapped.read_bytes()
+    swapped.write_bytes(good[:-1] + bytes([good[-1] ^ 1]))
+    file(ctx, fleet["weights-gone"], "weights/model.safetensors").unlink()
+    client.delete_model_version("lost-parent", "1")
+
+
+def private_key(path: Path) -> Path:
+    key, plain = ec.generate_private_key(ec.SECP256R1()), serialization.NoEncryption()
+    path.write_bytes(key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, plain))
+    pem = key.public_key().public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
+    path.with_suffix(".pub").write_bytes(pem)
+    return path
+
+
+def test_signatures_make_edges_attested_and_each_fault_has_a_verdict(
+    ctx: Context, add: Callable[..., ModelVersion], root: ModelVersion, tmp_path: Path
+) -> None:
+    team, stranger = (private_key(tmp_path / f"{name}.pem") for name in ("team", "stranger"))
+    names = ("signed", "signed-changed", "signed-by-stranger", "unsigned", "signature-gone")
+    made = {name: add(name, edge(root)) for name in names}
+    for name in names:
+        if name != "unsigned":
+            attest.sign(ctx, f"{name}/1", stranger if name == "signed-by-stranger" else team)
+    signed = ctx.registry.version("signed/1")
+    before = ctx.registry.artifact(signed, SIGNATURE_PATH)
+    assert attest.sign(ctx, "signed/1", team)["verdict"] == "verified"
+    assert ctx.registry.artifact(signed, SIGNATURE_PATH) == before  # signing again changes nothing
+    assert [e.origin for e in manifest(ctx, signed).parents] == [Origin.ATTESTED]
+    assert signed.tags[f"heritage.parent.{root.digest[:12]}"] == "finetune:attested:1.0"
+    # recovered edges that come later do not break a signature
+    known = manifest(ctx, signed)
+    ctx.registry.amend(signed, replace(known, parents=(*known.parents, edge(root, Origin.RECOVERED, 0.98))))
+    changed = replace(manifest(ctx, made["signed-changed"]), metrics={"accuracy": 1.0})
+    file(ctx, made["signed-changed"], MANIFEST_PATH).write_bytes(encode(changed))
+    file(ctx, made["signature-gone"], SIGNATURE_PATH).unlink()
+
+    trusting = AuditSettings(retention_days=1, trusted_keys=(team.with_suffix(".pub"),), require_signatures=True)
+    strict = replace(ctx, settings=ctx.settings.model_copy(update={"audit": trusting}))
+    found = audit.findings(strict)
+
+    assert told(found, "signed") == set()
+    assert told(found, "signed-changed") == {"manifest_changed", "signature_invalid"}
+    assert told(found, "signed-by-stranger") == {"signer_unknown"}
+    assert told(found, "unsigned") == {"unsigned"}
+    assert told(found, "signature-gone") == {"missing_artifact"}
+    assert {f["severity"] for f in found if f["kind"].startswith("sign")} == {"error"}
+
+
+def test_an_index_that_tells_something_else_is_told(ctx: Context, root: ModelVersion, tmp_path: Path) -> None:
+    known = list(audit.entries(ctx))
+    with LineageIndex(tmp_path / "index.sqlite") as index:
+        index.rebuild(known)
+    same = [f for f in audit.findings(ctx, index=tmp_path / "index.sqlite") if f["kind"] == "index_mismatch"]
+    assert {f["subject"] for f in same} <= {"digest-edited/1"}  # an index is found by tags, also by an edited one
+
+    with LineageIndex(tmp_path / "index.sqlite") as index:
+        index.rebuild([e for e in known if e.version.name != "root"])
+        forged = replace(root, name="forged", version="7")
+        index.update([replace(known[0], version=forged, manifest=None)])
+
+    found = [f for f in audit.findings(ctx, index=tmp_path / "index.sqlite") if f["kind"] == "index_mismatch"]
+    told = {(f["subject"], f["severity"]) for f in found if f["subject"] != "digest-edited/1"}
+    assert told == {("root/1", "note"), ("forged/7", "error")}
+
+
+def test_registering_through_the_flow_locks_a_copy(ctx: Context, tmp_path: Path) -> None:
+    write_safetensors(tmp_path / "model.safetensors", {"w": np.random.default_rng(5).normal(size=(2, 2))})
+
+    register.run(ctx, register.Registration("by-flow", tmp_path / "model.safetensors"))
+
+    assert told(audit.findings(ctx), "by-flow") == set()
