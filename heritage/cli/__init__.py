@@ -6,6 +6,7 @@ import typer
 from typer.core import TyperGroup
 
 from heritage.cli import (
+    audit,
     config,
     configs,
     convert,
@@ -48,7 +49,7 @@ def _root() -> None:
     """Exit codes: 0 fine, 1 error, 2 usage, 3 drift found or gate refused."""
 
 
-for commands in (demo, lineage, watch, serve, promote, repairs, convert, recover):
+for commands in (demo, lineage, audit, watch, serve, promote, repairs, convert, recover):
     commands.register(app)
 for group in (drift, repair, configs, masks, config):
     app.add_typer(group.app)

@@ -50,6 +50,16 @@ def check(ctx: Context, version: ModelVersion, manifest: Manifest, trusted: Iter
     return verify(statement(manifest), _signature(ctx, version), keys)
 
 
+def verdict(ctx: Context, address: str, trusted: Iterable[Path] | None = None) -> dict[str, Any]:
+    """The verdict on the signature at `address` as JSON values: address, verdict, key, reason."""
+    version = ctx.registry.version(address)
+    manifest = ctx.registry.manifest(version)
+    if manifest is None:
+        raise NotFound(f"{version.address} has no manifest to verify; run: heritage ingest {version.address}")
+    found = check(ctx, version, manifest, trusted)
+    return {"address": version.address, "verdict": found.verdict.value, "key": found.key, "reason": found.reason}
+
+
 def signature_findings(ctx: Context, entries: Iterable[Entry]) -> Iterator[Finding]:
     """What the signatures tell; nothing where the settings name no trusted key and ask for no signatures."""
     own = ctx.settings.audit

@@ -5,7 +5,7 @@ MLflow runs embedded on SQLite with artifacts in a folder, which the tests tampe
 
 import json
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,16 +15,19 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from mlflow.tracking import MlflowClient
+from typer.testing import CliRunner
 
+from heritage.cli import app
 from heritage.errors import Conflict
 from heritage.flows import attest, audit, copies, register
 from heritage.flows.context import Context
 from heritage.lineage.codec import MANIFEST_PATH, decode, encode
 from heritage.lineage.index import LineageIndex
+from heritage.local.environment import client_environment
 from heritage.records import Architecture, Manifest, ModelVersion, Origin, ParentEdge, Relation
 from heritage.registry import Description, Registry
 from heritage.registry.signing import SIGNATURE_PATH
-from heritage.settings import AuditSettings, MlflowSettings, S3Settings, Settings
+from heritage.settings import AuditSettings, MlflowSettings, S3Settings, Settings, settings
 from heritage.storage import ObjectStore
 from heritage.weights.write import write_safetensors
 
@@ -40,14 +43,14 @@ def ctx(seaweed: S3Settings, tmp_path_factory: pytest.TempPathFactory) -> Contex
     folder = tmp_path_factory.mktemp("audit")
     store = ObjectStore.connect(seaweed.model_copy(update={"bucket": f"audit-{uuid.uuid4().hex[:12]}"}))
     store.make_bucket()
-    settings = Settings(
+    own = Settings(
         mlflow=MlflowSettings(tracking_uri=f"sqlite:///{folder / 'mlflow.db'}"),
         s3=seaweed.model_copy(update={"bucket": store.bucket}),
         audit=AuditSettings(retention_days=1),
         work_dir=folder / "work",
     )
-    MlflowClient(settings.mlflow.tracking_uri).create_experiment("heritage", str(folder / "artifacts"))
-    return Context(Registry.connect(settings, store), store, settings)
+    MlflowClient(own.mlflow.tracking_uri).create_experiment("heritage", str(folder / "artifacts"))
+    return Context(Registry.connect(own, store), store, own)
 
 
 @pytest.fixture(scope="module")
@@ -223,6 +226,45 @@ def test_an_index_that_tells_something_else_is_told(ctx: Context, root: ModelVer
     found = [f for f in audit.findings(ctx, index=tmp_path / "index.sqlite") if f["kind"] == "index_mismatch"]
     told = {(f["subject"], f["severity"]) for f in found if f["subject"] != "digest-edited/1"}
     assert told == {("root/1", "note"), ("forged/7", "error")}
+
+
+@pytest.fixture
+def command(ctx: Context, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., tuple[int, Any]]]:
+    """Runs `heritage ... --json` on this registry: exit code and document."""
+    own = ctx.settings
+    for key, value in {
+        **client_environment(own.s3, own.mlflow.tracking_uri),
+        "HERITAGE_AUDIT__RETENTION_DAYS": "1",
+    }.items():
+        monkeypatch.setenv(key, value)
+    settings.cache_clear()
+
+    def run(*arguments: str) -> tuple[int, Any]:
+        done = CliRunner().invoke(app, [*arguments, "--json"])
+        return done.exit_code, json.loads(done.stdout) if done.stdout else None
+
+    yield run
+    settings.cache_clear()
+
+
+def test_the_commands_tell_errors_by_their_exit_code(
+    ctx: Context, add: Callable[..., ModelVersion], root: ModelVersion, command: Callable[..., Any], tmp_path: Path
+) -> None:
+    key = private_key(tmp_path / "cli.pem")
+    add("by-command", edge(root))
+    assert command("verify", "by-command/1", "--key", str(key))[0] == 3
+    assert command("sign", "by-command/1", "--key", str(key))[1]["verdict"] == "verified"
+    code, found = command("verify", "by-command/1", "--key", str(key.with_suffix(".pub")))
+    assert (code, found["verdict"]) == (0, "verified")
+    assert command("sign", "by-command/1")[0] == 1  # no key
+
+    raw(ctx).set_model_version_tag("by-command", "1", "heritage.data", "0" * 64)
+    code, found = command("audit", "--dry-run")
+    assert code == 3
+    assert told(found["findings"], "by-command") == {"data_mismatch"}
+    raw(ctx).delete_model_version_tag("by-command", "1", "heritage.data")
+    code, found = command("audit", "--accept", "by-command/1")
+    assert (code, found["locked"]) == (0, False)
 
 
 def test_registering_through_the_flow_locks_a_copy(ctx: Context, tmp_path: Path) -> None:
