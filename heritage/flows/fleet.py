@@ -4,13 +4,14 @@ What a page or another program asks for. Families and statistics are read from t
 version from manifests. Nothing is changed here.
 """
 
-import json
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from heritage.errors import BadInput, NotFound
+from heritage.errors import BadInput
 from heritage.flows.context import Context
+from heritage.flows.plans import current
+from heritage.flows.rebuild import manifests_of, members_of
 from heritage.flows.trees import (
     PLACED_TAG,
     PROBLEM_TAG,
@@ -32,28 +33,22 @@ from heritage.recovery.results import RecoveredFamily
 from heritage.recovery.statistics import faults
 
 Record = dict[str, Any]
-CURRENT_KEY = "families/current.json"
 
 
 def genealogy(ctx: Context, family: str) -> Record:
-    """One family: `family` (id, versions, contents, architectures), `models`, `tree` (roots, edges), `statistics`.
+    """One family: `family` (id, number of contents), `models`, `tree` (roots, edges), `statistics`.
 
     A model has address, digest, aliases, parents and children (edges with relation, origin, confidence, and weaker
     records of the same pair as `evidence`). Raises `NotFound` for a family that no version belongs to.
     """
-    versions = list(ctx.registry.versions(family=family))
-    if not versions:
-        raise NotFound(
-            f"no version belongs to a family '{printable(family)}'; `heritage families` lists those there are"
-        )
-    members = canonical(versions)
-    manifests = _manifests(ctx, members)
+    members = members_of(ctx, family)
+    manifests = manifests_of(ctx, members)
     label = labels(members)
     parents = {digest: manifests[digest].parents if digest in manifests else () for digest in members}
     tree = tree_of(family, parents)
     edges = [edge for digest in members for edge in edge_records(digest, parents[digest], label)]
     return {
-        "family": {"id": family, "versions": len(versions), "contents": len(members)},
+        "family": {"id": family, "contents": len(members)},
         "models": [_model(version, edges, label) for version in members.values()],
         "tree": {"roots": [label[root] for root in tree.roots], "edges": edges},
         "statistics": statistics_of(tree),
@@ -71,7 +66,7 @@ def lineage(ctx: Context, address: str) -> Record:
     indexed = tagged_graph(members)
     near = {version.digest, *indexed.ancestors(version.digest), *indexed.descendants(version.digest)}
     chosen = {digest: members[digest] for digest in near if digest in members}
-    manifests = _manifests(ctx, chosen)
+    manifests = manifests_of(ctx, chosen)
     label = labels(members)
     graph = _graph(chosen, manifests)
     edges = [edge for digest, m in manifests.items() for edge in edge_records(digest, m.parents, label)]
@@ -116,15 +111,6 @@ def statistics(ctx: Context) -> Record:
     }
 
 
-def current(ctx: Context) -> Record:
-    """What the last recluster stored, {} where there was none."""
-    try:
-        found: Record = json.loads(ctx.store.get(CURRENT_KEY))
-    except NotFound:
-        return {}
-    return found
-
-
 def _trees(members: Mapping[str, ModelVersion], edges: Iterable[Edge]) -> list[RecoveredFamily]:
     """The tree of every family, largest first."""
     parents: dict[str, list[ParentEdge]] = {digest: [] for digest in members}
@@ -158,12 +144,6 @@ def _model(version: ModelVersion, edges: Iterable[Record], label: Mapping[str, s
         "parents": [edge for edge in edges if edge["child_digest"] == version.digest],
         "children": [edge["child"] for edge in edges if edge["parent_digest"] == version.digest],
     }
-
-
-def _manifests(ctx: Context, versions: Mapping[str, ModelVersion]) -> dict[str, Manifest]:
-    """Sound manifests by digest."""
-    found = ctx.registry.entries(versions.values())
-    return {entry.manifest.digest: entry.manifest for entry in found if entry.manifest}
 
 
 def _graph(versions: Mapping[str, ModelVersion], manifests: Mapping[str, Manifest]) -> LineageGraph:

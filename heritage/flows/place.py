@@ -12,6 +12,7 @@ from heritage.flows.reconcile import WITHOUT_WEIGHTS, recovered_edge, unrelated
 from heritage.flows.trees import PLACED_TAG, canonical, family_of
 from heritage.names import printable
 from heritage.records import ModelVersion, ParentEdge
+from heritage.recovery.architecture import group
 from heritage.recovery.families import similarity
 from heritage.recovery.incremental import Placement, place
 from heritage.recovery.sketched import PrintedModel, sketch_stack, whole_sample
@@ -78,7 +79,9 @@ def find_place(ctx: Context, subject: Subject, said: Sequence[ParentEdge], folde
     placement, evidence, note = _placed(ctx, subject, known, folder)
     parents = [recovered_edge(e, versions[e.parent], evidence) for e in placement.parents]
     confirmed = {edge.digest for edge in parents}
-    denied = [e for e in said if e.digest not in confirmed and _is_unlike(ctx, subject, known, e)]
+    z_score = ctx.settings.recovery.z_score
+    others = [e for e in said if e.digest not in confirmed and e.digest in known.prints]
+    denied = [e for e in others if is_unlike(subject.taken, known.prints[e.digest], e, z_score)]
     return Found(
         family_of(twin) if twin and family_of(twin) else _family(ctx, subject, placement, said, known),
         (*parents, *(unrelated(e, evidence) for e in denied)),
@@ -115,14 +118,17 @@ def fetched(ctx: Context, version: ModelVersion, folder: Path) -> Path:
     return ctx.registry.fetch_weights(version, kept if (kept / version.digest).is_dir() else folder)
 
 
-def _is_unlike(ctx: Context, subject: Subject, known: _Known, edge: ParentEdge) -> bool:
-    """Whether the weights speak against the named parent: comparable, but no more alike than unrelated models."""
-    if edge.relation in WITHOUT_WEIGHTS or edge.digest not in known.prints:
+def is_unlike(child: Fingerprint, parent: Fingerprint, edge: ParentEdge, z_score: float) -> bool:
+    """Whether the weights speak against `edge`: they can be compared, and are no more alike than unrelated models."""
+    if edge.relation in WITHOUT_WEIGHTS:
         return False
-    stack = sketch_stack([PrintedModel("child", subject.taken), PrintedModel("parent", known.prints[edge.digest])])
+    models = [PrintedModel("child", child), PrintedModel("parent", parent)]
+    if len(group([m.signature for m in models])) > 1:
+        return False
+    stack = sketch_stack(models)
     if not any(slot.is_matrix for slot in stack.slots):
         return False
-    return bool(similarity(stack, whole_sample(stack)).z[0, 1] <= ctx.settings.recovery.z_score)
+    return bool(similarity(stack, whole_sample(stack)).z[0, 1] <= z_score)
 
 
 def _family(ctx: Context, subject: Subject, placement: Placement, said: Sequence[ParentEdge], known: _Known) -> str:

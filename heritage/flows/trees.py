@@ -63,8 +63,7 @@ def tree_of(family: str, parents: Mapping[str, Iterable[ParentEdge]]) -> Recover
     edges = tuple(
         RecoveredEdge(e.digest, child, _kind(e), e.confidence, e.origin.value)
         for child, own in parents.items()
-        for e in believed(own)
-        if e.digest in parents
+        for e in believed(edge for edge in own if edge.digest in parents)
     )
     held = {e.child for e in edges}
     return RecoveredFamily(family, tuple(parents), edges, tuple(d for d in parents if d not in held))
