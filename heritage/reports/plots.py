@@ -12,11 +12,11 @@ from functools import cache
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from heritage.drift.parts import Counts, Part, Values
 from heritage.drift.verdict import Verdict
 from heritage.names import printable
+from heritage.reports.distributions import BINS, cumulative, heaviest, room, steps, visible_range
 
 REFERENCE, CURRENT = "#8a94a0", "#c2571a"
 STATUS_COLOURS = {
@@ -26,9 +26,6 @@ STATUS_COLOURS = {
     "insufficient": "#c3cad1",
     "schema": "#5b4b8a",
 }
-MAX_BARS = 16
-BINS = 40
-
 _DRAWING = threading.Lock()
 
 
@@ -41,11 +38,11 @@ def column_plot(part: Part, counts: Counts, instants: bool = False) -> bytes:
         return _levels_plot(part, counts)
     margins = {"left": 0.065, "right": 0.985, "bottom": 0.13, "top": 0.9, "wspace": 0.2}
     with _canvas(2, (9.0, 2.9), **margins) as (figure, (left, right)):
-        low, high = _visible_range(part.edges, part.reference, counts)
+        low, high = visible_range(part.edges, part.reference, counts)
         discrete = len(part.edges) <= BINS and not part.reference[0::2].any()
         (_draw_values if discrete else _draw_histogram)(left, part.edges, part.reference, counts, (low, high))
         for total, colour in ((part.reference, REFERENCE), (counts, CURRENT)):
-            x, y = _steps(part.edges, total)
+            x, y = steps(part.edges, total)
             right.plot(x, y, color=colour, linewidth=1.8)
         left.set_ylabel("% of values")
         left.set_ylim(bottom=0)
@@ -112,8 +109,7 @@ def _levels_plot(part: Part, counts: Counts) -> bytes:
     """Shares per level: the most frequent ones, and those that changed most, in the reference's order."""
     f, h = (total / max(total.sum(), 1) for total in (part.reference, counts))
     worth = np.maximum(f, h)
-    kept = np.sort(np.argsort(-worth, kind="stable")[:MAX_BARS])
-    kept = kept[worth[kept] > 0] if part.period_s == 0 else np.arange(len(f))
+    kept = heaviest(part, f, h)
     labels = [_drawable(part.labels[i] if part.labels else "value") for i in kept]
     with _canvas(1, (9.0, 0.8 + 0.3 * max(len(kept), 1))) as (figure, axis):
         at = np.arange(len(kept))
@@ -136,70 +132,24 @@ def _levels_plot(part: Part, counts: Counts) -> bytes:
 def _draw_histogram(axis: Any, edges: Values, reference: Counts, counts: Counts, shown: tuple[float, float]) -> None:
     """Forty bars of equal width; rows inside a cell are taken as evenly spread."""
     grid = np.linspace(*shown, BINS + 1)
-    f, h = _cumulative(edges, reference, grid), _cumulative(edges, counts, grid)
+    f, h = cumulative(edges, reference, grid), cumulative(edges, counts, grid)
     axis.bar(grid[:-1], 100 * np.diff(f), np.diff(grid), align="edge", color=REFERENCE, linewidth=0)
     axis.step(grid, np.append(0.0, 100 * np.diff(h)), where="pre", color=CURRENT, linewidth=1.6)
 
 
 def _draw_values(axis: Any, edges: Values, reference: Counts, counts: Counts, shown: tuple[float, float]) -> None:
     """A bar for each value of a discrete column; rows between or beyond the reference's values stand there."""
-    _, room = _room(edges)
+    _, beyond = room(edges)
     at = np.empty(2 * len(edges) + 1)
     at[1::2], at[2:-1:2] = edges, (edges[1:] + edges[:-1]) / 2
-    at[0], at[-1] = edges[0] - room, edges[-1] + room
-    gap = float(np.diff(edges).min()) if len(edges) > 1 else room
+    at[0], at[-1] = edges[0] - beyond, edges[-1] + beyond
+    gap = float(np.diff(edges).min()) if len(edges) > 1 else beyond
     width = 0.8 * max(gap, (shown[1] - shown[0]) / 150)
     styles = ((reference, {"color": REFERENCE, "linewidth": 0}), (counts, {"edgecolor": CURRENT, "fill": False}))
     for total, style in styles:
         some = np.flatnonzero(total)
         heights = 100 * total[some] / max(int(total.sum()), 1)
         axis.bar(at[some], heights, width, **{"linewidth": 1.6, **style})
-
-
-def _room(edges: Values) -> tuple[float, float]:
-    """Where rows beyond the outer edges are drawn: from (first) to (second) beyond; discrete columns leave a gap."""
-    span = float(edges[-1] - edges[0])
-    if len(edges) > BINS:
-        return 0.0, 0.02 * span
-    step = span / (len(edges) - 1) if len(edges) > 1 else max(abs(float(edges[0])), 1.0) * 0.05
-    return 0.5 * step, step
-
-
-def _visible_range(edges: Values, reference: Counts, counts: Counts) -> tuple[float, float]:
-    """From the 0.5 % to the 99.5 % quantile of both, so that one outlier does not squeeze the picture."""
-    _, beyond = _room(edges)
-    starts = np.concatenate([[edges[0] - beyond], np.repeat(edges, 2)])
-    ends = np.concatenate([np.repeat(edges, 2), [edges[-1] + beyond]])
-    at: list[float] = []
-    for total in (reference, counts):
-        if total.sum():
-            first, last = np.searchsorted(np.cumsum(total) / total.sum(), (0.005, 0.995))
-            at += [float(starts[first]), float(ends[min(last, len(ends) - 1)])]
-    low, high = (min(at), max(at)) if at else (float(edges[0]), float(edges[-1]))
-    room = 0.03 * (high - low) or beyond
-    if len(edges) <= BINS:
-        room = max(room, 0.7 * beyond)  # a bar's width
-    return low - room, high + room
-
-
-def _cumulative(edges: Values, counts: Counts, grid: Values) -> NDArray[np.float64]:
-    """Share of values at or below each grid point: exact at edges, straight lines inside cells."""
-    x, y = _steps(edges, counts)
-    after = np.searchsorted(x, grid, side="right")
-    before = np.clip(after - 1, 0, len(x) - 1)
-    following = np.clip(after, 0, len(x) - 1)
-    width = x[following] - x[before]
-    part = np.divide(grid - x[before], width, out=np.zeros_like(grid), where=width > 0)
-    y_at = y[before] + np.clip(part, 0, 1) * (y[following] - y[before])
-    return np.where(after == 0, 0.0, y_at)
-
-
-def _steps(edges: Values, counts: Counts) -> tuple[Values, Values]:
-    """Points of the distribution function: just below and at each edge, and where rows beyond the ends are drawn."""
-    shares = np.cumsum(counts) / max(int(counts.sum()), 1)
-    near, far = _room(edges)
-    x = np.concatenate([[edges[0] - far, edges[0] - near], np.repeat(edges, 2), [edges[-1] + near, edges[-1] + far]])
-    return x, np.concatenate([[0.0, shares[0]], shares[:-1], [shares[-2], shares[-1]]])
 
 
 @contextmanager

@@ -12,7 +12,7 @@ from PIL import Image
 from heritage.drift.profile import DriftProfile
 from heritage.drift.verdict import check
 from heritage.drift.window import Window
-from heritage.reports import plots
+from heritage.reports import distributions, plots
 
 RNG = np.random.default_rng(0)
 N = 600
@@ -96,7 +96,7 @@ def test_one_outlier_does_not_squeeze_the_picture():
 def test_an_outlier_in_the_reference_does_not_squeeze_it_either():
     reference = pd.DataFrame({"x": np.append(np.random.default_rng(1).normal(size=5_000), 1e6)})
     part = DriftProfile.fit(reference).parts["x"]
-    low, high = plots._visible_range(part.edges, part.reference, part.reference)
+    low, high = distributions.visible_range(part.edges, part.reference, part.reference)
     assert -5 < low < -2
     assert 2 < high < 5
 
@@ -115,7 +115,7 @@ def test_equal_counts_give_equal_bytes_also_from_threads():
 
 def test_the_distribution_function_between_edges_is_a_straight_line():
     edges, counts = np.array([0.0, 10.0]), np.array([0, 1, 8, 1, 0])
-    at = plots._cumulative(edges, counts, np.array([-99.0, 0.0, 5.0, 10.0, 99.0]))
+    at = distributions.cumulative(edges, counts, np.array([-99.0, 0.0, 5.0, 10.0, 99.0]))
     assert at.tolist() == pytest.approx([0.0, 0.1, 0.5, 1.0, 1.0])
 
 
