@@ -11,6 +11,20 @@ class Answer(BaseModel):
     model_config = ConfigDict(frozen=True, ser_json_inf_nan="null")
 
 
+class SessionLinks(Answer):
+    """The servers' pages; '' where people cannot open them."""
+
+    mlflow: str
+    airflow: str
+
+
+class Session(Answer):
+    """Who is logged in."""
+
+    user: str
+    links: SessionLinks
+
+
 class ModelCard(Answer):
     """One model version in lists."""
 
@@ -217,6 +231,26 @@ class DriftHistory(Answer):
     report: str
 
 
+class ColumnPlot(Answer):
+    """Shares of a window's rows and the reference's: between `edges` (one more), or of levels with `labels`."""
+
+    name: str
+    level: str
+    effect: float
+    edges: tuple[float, ...] | None
+    labels: tuple[str, ...]
+    reference: tuple[float, ...]
+    current: tuple[float, ...]
+
+
+class ColumnPlots(Answer):
+    """The worst columns of a window."""
+
+    address: str
+    window: str
+    plots: tuple[ColumnPlot, ...]
+
+
 class RepairCard(Answer):
     """A repair, or a validation, in lists; accuracies on rows that nothing was tuned on."""
 
@@ -253,6 +287,7 @@ class RepairDetail(Answer):
     repair: RepairCard
     decision: dict[str, Any]
     plan: dict[str, Any] | None
+    evidence: dict[str, Any] | None
     challenger: str
     links: RepairLinks
 

@@ -71,11 +71,12 @@ def newest(ctx: Context, version: ModelVersion, count: int) -> list[Verdict]:
     """The verdicts on the newest `count` windows that were judged, oldest first."""
     names = windows.listed(ctx, version, "verdicts")[-count:]
     with ThreadPoolExecutor(_READERS, "heritage-verdicts") as pool:
-        found = list(pool.map(lambda window: _verdict(ctx, version, window), names))
+        found = list(pool.map(lambda window: judged(ctx, version, window), names))
     return [verdict for verdict in found if verdict is not None]
 
 
-def _verdict(ctx: Context, version: ModelVersion, window: str) -> Verdict | None:
+def judged(ctx: Context, version: ModelVersion, window: str) -> Verdict | None:
+    """The verdict on one window; None where there is no readable one."""
     key = check_drift.verdict_key(version, window)
     try:
         return Verdict.from_record(json.loads(ctx.store.get(key))["verdict"], key)

@@ -48,7 +48,8 @@ def routes(services: Services) -> APIRouter:
         return RepairDetail(
             repair=_card(plan, decision),
             decision=decision,
-            plan=_plan(services.context, plan),
+            plan=_file(services.context, plan, "plan.json"),
+            evidence=_file(services.context, plan, "evidence.json"),
             challenger=challenger,
             links=RepairLinks(
                 mlflow=services.links.version(name, number) if challenger else "",
@@ -80,10 +81,10 @@ def _number(value: object) -> float | None:
     return float(value) if isinstance(value, int | float) and value == value else None
 
 
-def _plan(ctx: Context, plan: str) -> dict[str, Any] | None:
-    """The plan itself; a validation has none."""
+def _file(ctx: Context, plan: str, name: str) -> dict[str, Any] | None:
+    """A file beside the decision; a validation has no plan, and what was decided long ago no evidence."""
     try:
-        found = json.loads(ctx.store.get(f"repairs/{plan}/plan.json"))
+        found = json.loads(ctx.store.get(f"repairs/{plan}/{name}"))
     except (NotFound, ValueError):
         return None
     return found if isinstance(found, dict) else None
