@@ -12,7 +12,7 @@ from fastapi import Path as InPath
 from fastapi.responses import FileResponse
 
 from heritage import __version__
-from heritage.api import audit, clustering, drift, families, labels, models, repairs
+from heritage.api import audit, clustering, drift, families, labels, models, plots, repairs, session, webhooks
 from heritage.api.faults import documented, handle_errors
 from heritage.api.follow import Follower
 from heritage.api.guard import Guard
@@ -47,12 +47,13 @@ def create_app(
     app.state.services = services
     inside = APIRouter(dependencies=[Depends(guard.read)])
     # drift before models: both have paths below an address, which holds slashes
-    for part in (drift, models, families, clustering, repairs, labels, audit):
+    for part in (session, drift, plots, models, families, clustering, repairs, labels, audit):
         inside.include_router(part.routes(services))
     inside.include_router(_files())
     if find_spec("heritage.api.pages"):
         inside.include_router(import_module("heritage.api.pages").router, include_in_schema=False)
     app.include_router(inside)
+    app.include_router(webhooks.routes(services))
     app.add_middleware(Shield, hosts=guard.hosts)
     handle_errors(app)
     return app

@@ -20,6 +20,7 @@ from heritage.cli import (
     repairs,
     serve,
     watch,
+    webhook,
 )
 from heritage.cli.output import reported_errors
 
@@ -51,7 +52,7 @@ def _root() -> None:
 
 for commands in (demo, lineage, audit, watch, serve, promote, repairs, convert, recover):
     commands.register(app)
-for group in (drift, repair, configs, masks, config):
+for group in (drift, repair, configs, masks, webhook, config):
     app.add_typer(group.app)
 
 

@@ -74,7 +74,7 @@ def start(
         _command(own_port, s3.bucket, workers),
         folder / "mlflow.log",
         # the address of the database may hold a password, so it is not an argument that everybody can list
-        {**os.environ, **_environment(s3, own_port), "MLFLOW_BACKEND_STORE_URI": store},
+        {**os.environ, **_environment(s3, own_port), **_webhooks(folder), "MLFLOW_BACKEND_STORE_URI": store},
         cwd=folder,
     )
     uri = f"http://{LOOPBACK}:{own_port}"
@@ -112,6 +112,26 @@ def _environment(s3: S3Settings, port: int) -> dict[str, str]:
         "MLFLOW_SERVER_CORS_ALLOWED_ORIGINS": ",".join(f"http://{name}" for name in names),
     }
     return {**SERVER_ENVIRONMENT, **s3_environment(s3), **allowed}
+
+
+def _webhooks(folder: Path) -> dict[str, str]:
+    """Variables with which the server may tell a receiver on this machine, over plain HTTP, what happened.
+
+    For a server on loopback only: elsewhere whoever may make a webhook could reach what stands behind the firewall.
+    """
+    from cryptography.fernet import Fernet
+
+    file = folder / "webhook.key"  # secrets in the database are encrypted with it
+    if not file.exists():
+        with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as out:
+            out.write(Fernet.generate_key())
+    return {
+        "MLFLOW_WEBHOOK_ALLOWED_SCHEMES": "http,https",
+        "MLFLOW_WEBHOOK_ALLOW_PRIVATE_IPS": "true",
+        "MLFLOW_WEBHOOK_CACHE_TTL": "1",
+        "MLFLOW_WEBHOOK_REQUEST_TIMEOUT": "10",
+        "MLFLOW_WEBHOOK_SECRET_ENCRYPTION_KEY": file.read_text(),
+    }
 
 
 def _answers(process: Process, uri: str, port: int) -> bool:

@@ -4,7 +4,7 @@ The only importer of mlflow. Its names are imported from here.
 """
 
 from heritage.registry.connect import Timing
-from heritage.registry.journal import INITIAL, Move
+from heritage.registry.journal import INITIAL, UNDONE, Move
 from heritage.registry.moves import CHALLENGER, CHAMPION, GATE, PREVIOUS, gate_tag
 from heritage.registry.plan import Description
 from heritage.registry.read import DUPLICATE_OF, FAMILY, Entry
@@ -20,6 +20,7 @@ __all__ = [
     "GATE",
     "INITIAL",
     "PREVIOUS",
+    "UNDONE",
     "Description",
     "Entry",
     "Move",

@@ -101,6 +101,17 @@ class Promoter:
         """Finish or undo what a dead promoter left; its entry, or None where nothing was left."""
         return self._mover.recover(name)
 
+    def note_manual(self, name: str) -> Move | None:
+        """Enter into the journal that somebody moved the champion by hand; None where the aliases fit the journal.
+
+        While a move is under way nothing is entered: the alias may be where that move put it.
+        """
+        entries = history(self._connection, check_name(name))
+        if entries and not entries[-1].is_finished:
+            return None
+        known = self._note_manual(name, _Known(entries, self._reader.aliases(name)))
+        return known.entries[-1] if len(known.entries) > len(entries) else None
+
     def findings(self, name: str) -> tuple[str, ...]:
         """What does not fit together in the aliases and the journal of `name`; empty where all is well."""
         entries = history(self._connection, name)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from heritage.lineage.graph import LineageGraph
 from heritage.records import Manifest, ModelVersion
-from heritage.registry import journal
+from heritage.registry import journal, webhooks
 from heritage.registry.connect import Timing, connect, utc_now
 from heritage.registry.fetch import fetch_unverified, fetch_weights, listed_weights
 from heritage.registry.journal import Move
@@ -169,6 +169,22 @@ class Registry:
     def history(self, name: str) -> tuple[Move, ...]:
         """The moves of the champion of `name`, oldest first."""
         return journal.history(self._connection, name)
+
+    def note_manual_move(self, name: str) -> Move | None:
+        """Enter into the journal that somebody moved the champion by hand; None where nobody did."""
+        return self._promoter.note_manual(name)
+
+    def subscribe(self, url: str, secret: str) -> str:
+        """Have MLflow tell `url` what happens in the registry; the webhook's id. See `webhooks.subscribe`."""
+        return webhooks.subscribe(self._connection, url, secret)
+
+    def unsubscribe(self) -> bool:
+        """Remove that webhook; whether there was one."""
+        return webhooks.unsubscribe(self._connection)
+
+    def try_webhook(self, webhook_id: str) -> str:
+        """What came of a test delivery; '' where it was taken."""
+        return webhooks.tried(self._connection, webhook_id)
 
     def promotion_findings(self, name: str) -> tuple[str, ...]:
         """What does not fit together in the aliases and the journal of `name`."""
