@@ -120,6 +120,10 @@ class Registry:
         """Store `data` as `path` among the version's files; weights and manifest are refused."""
         self._writer.put_artifact(version, path, data)
 
+    def describe(self, version: ModelVersion, change: Callable[[str], str]) -> None:
+        """Make the version's description, Markdown that MLflow shows, what `change` makes of the one that is there."""
+        self._writer.describe(version, change)
+
     def set_tag(self, version: ModelVersion, key: str, value: str) -> None:
         """Set the tag on the version and its run."""
         self._writer.set_tag(version, key, value)

@@ -1,6 +1,7 @@
 """Adding to a version that exists: tags, artifacts, metrics, and an amended manifest. Weights never change."""
 
 import math
+from collections.abc import Callable
 from datetime import datetime
 
 from heritage.errors import BadInput, Conflict
@@ -12,6 +13,8 @@ from heritage.registry.artifacts import check_path, run_of
 from heritage.registry.connect import Connection
 from heritage.registry.read import FAMILY, Reader
 from heritage.registry.tags import check_tag
+
+MAX_DESCRIPTION = 100_000  # MLflow's limit
 
 
 class Writer:
@@ -32,6 +35,18 @@ class Writer:
         """Remove the tag from the version; the run keeps its own."""
         if key in version.tags:
             self._mlflow.delete_model_version_tag(version.name, version.version, key)
+
+    def describe(self, version: ModelVersion, change: Callable[[str], str]) -> None:
+        """Make the version's description what `change` makes of the one that is there."""
+        known = str(self._mlflow.get_model_version(version.name, version.version).description or "")
+        wanted = change(known)
+        if len(wanted) > MAX_DESCRIPTION:
+            raise BadInput(
+                f"description of {printable(version.address)} would have {len(wanted)} characters; the limit is "
+                f"{MAX_DESCRIPTION}"
+            )
+        if wanted != known:
+            self._mlflow.update_model_version(version.name, version.version, wanted)
 
     def put_artifact(self, version: ModelVersion, path: str, data: bytes) -> None:
         """Store `data` as `path` among the version's files; `BadInput` for weights and the manifest."""
