@@ -1,6 +1,6 @@
 """heritage_drift_check: has what the deployed versions see drifted away from what they were made for?"""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from airflow.sdk import CronTriggerTimetable, Param, dag, task
@@ -21,7 +21,8 @@ from heritage_assets import DRIFTED
     doc_md=(
         "Merges the new windows of every deployed version (alias `champion`), compares them with the version's drift "
         "profile, writes verdict, Evidently report, tags and metrics, and starts **heritage_repair** where drift was "
-        "seen in enough windows. A run that finds no new window changes nothing."
+        "seen in enough windows. A run judges windows that begin before its logical date, so a backfill gives each "
+        "hour its own verdict. A run that finds no new window changes nothing."
     ),
 )
 def heritage_drift_check() -> None:
@@ -35,17 +36,18 @@ def heritage_drift_check() -> None:
         return check_drift.deployed(Context.connect(), params["model"])
 
     @task(max_active_tis_per_dagrun=4)
-    def check(address: str, params: dict[str, Any]) -> dict[str, Any]:
+    def check(address: str, params: dict[str, Any], logical_date: datetime | None = None) -> dict[str, Any]:
         from heritage.flows import check_drift
         from heritage.flows.context import Context
 
-        return check_drift.run(Context.connect(), address, dry_run=params["dry_run"])
+        return check_drift.run(Context.connect(), address, params["dry_run"], until=logical_date)
 
     @task(outlets=[DRIFTED])
     def alarm(found: dict[str, Any], *, outlet_events: Any) -> None:
         if not found["triggered"]:
             raise AirflowSkipException(f"{found['address']}: {found['status']}; no repair is needed")
-        outlet_events[DRIFTED].extra = {key: found[key] for key in ("model", "version", "window", "status")}
+        told = ("model", "version", "window", "status", "ancestors")
+        outlet_events[DRIFTED].extra = {key: found[key] for key in told}
 
     alarm.expand(found=check.expand(address=deployed()))
 

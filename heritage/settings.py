@@ -8,9 +8,9 @@ each value came from.
 import os
 from functools import cache
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 from pydantic_settings import (
     BaseSettings,
     NoDecode,
@@ -49,9 +49,21 @@ class WeightsSettings(_Section):
     max_tensors: int = Field(default=50_000, gt=0)
 
 
-class DriftSettings(_Section):
-    """The guarded rule; see docs/concepts.md. `alpha` is per window over all columns."""
+class ColumnSettings(_Section):
+    """Exceptions for one column; what is left out is as for all."""
 
+    warning_effect: float | None = Field(default=None, ge=0)
+    drift_effect: float | None = Field(default=None, ge=0)
+    judged: bool | None = None  # false: shown, never an alarm; true: judged although its kind is not by default
+
+
+class DriftSettings(_Section):
+    """How windows are judged; see docs/drift.md. `alpha` is per window over all columns.
+
+    `[drift.models.NAME]` holds exceptions for one registered model: any of these settings but `models`.
+    """
+
+    rule: Literal["guarded", "psi", "ks", "kl"] = "guarded"
     min_rows: int = Field(default=100, ge=1)
     alpha: float = Field(default=0.01, gt=0, lt=1)
     warning_effect: float = Field(default=0.05, gt=0)
@@ -59,6 +71,30 @@ class DriftSettings(_Section):
     trigger_effect: float = Field(default=0.2, gt=0)
     windows_needed: int = Field(default=2, ge=1)
     windows_looked_at: int = Field(default=3, ge=1)
+    # of the plain rules
+    psi_above: float = Field(default=0.1, gt=0)
+    ks_p_below: float = Field(default=0.05, gt=0, lt=1)
+    kl_above: float = Field(default=0.1, gt=0)
+    mute: tuple[str, ...] = ()  # columns that raise no alarm
+    mute_windows: tuple[tuple[str, str], ...] = ()  # first and last window id of each span that raises none
+    columns: dict[str, ColumnSettings] = Field(default_factory=dict)
+    performance_windows: int = Field(default=1, ge=1)  # labels of so many windows are judged together
+    models: dict[str, dict[str, Any]] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _check_models(self) -> Self:
+        for name in self.models:
+            self.for_model(name)
+        return self
+
+    def for_model(self, name: str) -> "DriftSettings":
+        """The settings that hold for the registered model `name`; columns of its own are added to those of all."""
+        own = self.models.get(name, {})
+        if "models" in own:
+            raise ValueError(f"drift.models.{name}: exceptions have no exceptions of their own")
+        general = self.model_dump(exclude={"models"})
+        columns = {"columns": general["columns"] | own["columns"]} if "columns" in own else {}
+        return DriftSettings.model_validate(general | own | columns)
 
 
 class RepairSettings(_Section):
@@ -95,6 +131,10 @@ class LabelSettings(_Section):
     budget: int = Field(default=128, ge=2)
     min_labels: int = Field(default=32, ge=1)
     timeout_hours: float = Field(default=72.0, gt=0)
+    # whether a person signs answers off before a repair uses them, and below which agreement that is asked for
+    sign_off: Literal["never", "disagreement", "always"] = "disagreement"
+    min_agreement: float = Field(default=0.6, ge=-1, le=1)
+    reviewers: tuple[str, ...] = ()
 
 
 class AuditSettings(_Section):

@@ -155,17 +155,10 @@ def _reference_of(fitted: "DriftProfile", path: Path) -> Any:
 
 
 def _rules(rule: str | None, threshold: float | None) -> "Rules":
-    from heritage.drift.rules import Rules
+    from heritage.flows.drift_rules import rules_of
     from heritage.settings import settings
 
-    own = settings().drift
-    rules = Rules(
-        min_rows=own.min_rows,
-        alpha=own.alpha,
-        warning_effect=own.warning_effect,
-        drift_effect=own.drift_effect,
-        trigger_effect=own.trigger_effect,
-    )
+    rules = rules_of(settings().drift)
     if rule is not None:
         rules = replace(rules, rule=rule)  # type: ignore[arg-type]  # its own check names the choices
     if threshold is None:

@@ -7,13 +7,15 @@ import typer
 
 from heritage.cli import drift
 from heritage.cli.connect import connect
-from heritage.cli.output import DryRunFlag, Exit, JsonFlag, console, print_json, progress
+from heritage.cli.output import DryRunFlag, Exit, JsonFlag, console, print_json, progress, tell
+from heritage.errors import BadInput
 
 
 def register(main: typer.Typer) -> None:
     """Add these commands to the main one and to `drift`."""
     main.command()(observe)
     drift.app.command("run")(run)
+    drift.app.command("labels")(labels)
 
 
 def observe(
@@ -54,6 +56,41 @@ def run(
     for result in [] if json else results:
         moved = f" ({', '.join(result['moved'])} moved)" if result["moved"] else ""
         call = "; a repair is called for" if result["triggered"] else ""
-        console.print(f"{result['address']}  {result['window'] or 'no window'}  {result['status']}{moved}{call}")
-    if any(result["status"] == "drift" for result in results):
+        why = f": {result['reason']}" if result["reason"] else ""
+        line = f"{result['address']}  {result['window'] or 'no window'}  {result['status']}{moved}{call}{why}"
+        console.print(line, markup=False, soft_wrap=True)
+    if any(result["status"] == "drift" and not result["muted"] for result in results):
+        raise typer.Exit(Exit.FOUND)
+
+
+def labels(
+    address: Annotated[
+        str, typer.Argument(help="The version that answered: name/3, or a model's name for all of its.")
+    ],
+    table: Annotated[Path, typer.Argument(metavar="LABELS", help="Parquet or CSV with the columns id and label.")],
+    json: JsonFlag = False,
+    dry_run: DryRunFlag = False,
+) -> None:
+    """Take in labels that came late, by prediction id; the next check judges performance by them.
+
+    Exit code 3 where ids are unknown: not written yet, or never logged. Give them again later.
+    """
+    import numpy as np
+    import pandas as pd
+
+    from heritage.drift.tables import stream_table
+    from heritage.flows import late_labels
+
+    frame = pd.concat(stream_table(table, {"id": "categorical", "label": "numeric"}), ignore_index=True)
+    if missing := {"id", "label"} - {str(name) for name in frame.columns}:
+        raise BadInput(f"{table}: has no column {' and '.join(sorted(missing))}; it needs id and label")
+    numbers = pd.to_numeric(frame["label"], errors="coerce").to_numpy(np.float64, na_value=np.nan)
+    wrong = np.flatnonzero(frame["id"].isna().to_numpy() | (numbers % 1 != 0))
+    if len(wrong):
+        raise BadInput(f"{table}: row {wrong[0] + 1} has no id, or a label that is no class index; correct it")
+    found = late_labels.take(connect(), address, frame["id"].astype(str).tolist(), numbers.astype(np.int64), dry_run)
+    line = f"{found['taken']} labels taken, in {len(found['windows'])} windows"
+    unknown = f"; {found['unknown']} ids are unknown: {', '.join(found['unknown_ids'])}" if found["unknown"] else ""
+    tell(json, found, line + unknown)
+    if found["unknown"]:
         raise typer.Exit(Exit.FOUND)

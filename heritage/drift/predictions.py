@@ -1,6 +1,9 @@
 """What a model answered, by prediction id: kept so that labels which arrive later can be joined to it."""
 
+import hashlib
+import json
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -8,6 +11,7 @@ from numpy.typing import NDArray
 from heritage.drift import npz
 from heritage.errors import BadInput
 
+LABELS = "heritage late labels"
 FORMAT = "heritage prediction log"
 VERSION = 1
 
@@ -28,6 +32,35 @@ def from_bytes(data: bytes, where: str) -> tuple[NDArray[np.str_], NDArray[np.fl
             f"{where}: {ids.shape} ids for probabilities of shape {probabilities.shape}; the file is damaged"
         )
     return ids, probabilities
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LateLabels:
+    """Class indexes `labels` (n,) of the predictions `ids` (n,); `arrived` sorts by time (ISO 8601 in UTC)."""
+
+    ids: NDArray[np.str_]
+    labels: NDArray[np.int64]
+    arrived: str = ""
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 over ids and labels, in order; not over the time."""
+        return hashlib.sha256(json.dumps([self.ids.tolist(), self.labels.tolist()]).encode()).hexdigest()
+
+    def to_bytes(self) -> bytes:
+        """As an npz file."""
+        return npz.pack(LABELS, VERSION, {"arrived": self.arrived}, {"ids": self.ids, "labels": self.labels})
+
+    @classmethod
+    def from_bytes(cls, data: bytes, where: str) -> "LateLabels":
+        """From such a file; `BadInput` naming `where` for anything else."""
+        header, arrays = npz.unpack(data, LABELS, VERSION, where)
+        ids, labels, arrived = arrays.get("ids"), arrays.get("labels"), header.get("arrived")
+        if ids is None or labels is None or ids.dtype.kind != "U" or labels.dtype != np.int64:
+            raise BadInput(f"{where}: lacks ids or labels; the file is damaged, give the labels again")
+        if ids.ndim != 1 or ids.shape != labels.shape or not isinstance(arrived, str):
+            raise BadInput(f"{where}: {ids.shape} ids for {labels.shape} labels; the file is damaged")
+        return cls(ids, labels, arrived)
 
 
 def join(

@@ -3,12 +3,16 @@
     windows/<model>/<version>/<window>/<producer>-<seq>.npz   drift counters (the agent writes them)
     rows/<model>/<version>/<window>/<digest>.npz              rows, where the user keeps them; with y where labelled
     chosen/<model>/<version>/<window>/<digest>.npz            labelled rows that were picked for being hard
+    predictions/<model>/<version>/<window>/<producer>-<seq>.npz   answers by prediction id (the agent writes them)
+    truth/<model>/<version>/<window>/<digest>.npz             labels that came later, by prediction id
 
 A window id sorts by time ('2026-11-22T07'). Objects are written once and never changed; more may come late.
 """
 
 import hashlib
+import re
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 import numpy as np
 
@@ -18,6 +22,8 @@ from heritage.flows.context import Context
 from heritage.names import check_name
 from heritage.records import ModelVersion
 from heritage.rows import Rows, concatenate, from_npz, to_npz
+
+_TIME = re.compile(r"(\d{4})-(\d{2})-(\d{2})(?:T(\d{2})(?:-?(\d{2}))?)?")
 
 
 def prefix(kind: str, version: ModelVersion, window: str = "") -> str:
@@ -106,6 +112,21 @@ def newest_with_rows(ctx: Context, version: ModelVersion) -> str:
             "store rows of the current window there (see 'bring your own model' in the README)"
         )
     return windows[-1]
+
+
+def start_of(window: str) -> datetime | None:
+    """When a window begins whose id is a date, or a date and hour, or minute, in UTC; None for other ids."""
+    found = _TIME.fullmatch(window)
+    try:
+        return datetime(*(int(part) for part in found.groups() if part), tzinfo=UTC) if found else None  # type: ignore[arg-type,misc]
+    except ValueError:  # the thirtieth of February
+        return None
+
+
+def is_before(window: str, until: datetime | None) -> bool:
+    """Whether the window begins before `until`; True where either is not known."""
+    start = start_of(window)
+    return until is None or start is None or start < until
 
 
 def sources_digest(keys: list[str]) -> str:
