@@ -236,6 +236,11 @@ class ObjectStore:
                 "use a server that does (SeaweedFS, AWS S3), not rclone"
             )
 
+    def call(self, send: Callable[[Any], T], key: str) -> T:
+        """What `send` gets from the S3 client, retried within the deadline; for `heritage.large_objects`."""
+        check_key(key)
+        return self._retried(lambda: send(self._client), key)
+
     def _page(self, prefix: str, token: dict[str, str], limit: int = 1000) -> dict[str, Any]:
         def call() -> dict[str, Any]:
             page: dict[str, Any] = self._client.list_objects_v2(

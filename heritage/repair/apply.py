@@ -7,10 +7,11 @@ any point is run again and gives the same bytes; of a sharded model, finished sh
 import hashlib
 import os
 import shutil
-from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from heritage.errors import BadInput, Conflict, NotFound, Unavailable
 from heritage.names import printable
@@ -45,46 +46,67 @@ def apply_plan(
     donor that is gone, `Conflict` where the result is not the plan's (`plan.result`), and then leaves nothing behind.
     Memory: 2 MB a file. Cost: one read of every file, one write.
     """
-    with _opened(plan, drifted, donors) as (source, relatives):
-        _check_target(out, [source, *relatives.values()])
+    with opened(plan, drifted, donors) as (source, relatives):
         mixture = make_mixture(plan, source, relatives, replaced)
-        if len(source.files) == 1 and not _index_of(drifted):
-            digests = _write_file(mixture, source.files[0], out, plan)
-            return Applied(out, model_digest(digests), (out,))
-        return _write_shards(mixture, _index_of(drifted), out, plan)
+        _check_target(out, [source, *relatives.values()])
+        return _write(mixture, _index_of(drifted), out, Job(plan.hash, plan.result))
 
 
 def undo(plan: RepairPlan, original: Path, out: Path) -> Applied:
-    """Write the drifted model that `plan` began with to `out`, bit for bit, from the file `original`.
+    """Write the drifted model that `plan` began with to `out`, bit for bit, from the file or folder `original`.
 
     A mix cannot be computed backwards without rounding, so the original is kept and proven by its digest: `Conflict`
-    where `original` is another model. Files only; a sharded model goes back by its alias or folder.
+    where `original` is another model. Resumes and commits as `apply_plan` does.
     """
     with Checkpoint.open(original) as source:
         _check_target(out, [source])
-        if len(source.files) != 1:
-            raise BadInput(f"{where(original)}: is sharded; point to its folder again instead of copying it")
-        return _copied(plan, source, out)
+        return _write(copied(source), _index_of(original), out, Job(f"undo{plan.hash}", plan.drifted))
 
 
-def _copied(plan: RepairPlan, source: Checkpoint, out: Path) -> Applied:
-    untouched = Mixture(source, {}, {}, frozenset(), {}, {})
-    with written(out, plan.hash) as descriptor:
-        digest = model_digest(_write_tensors(untouched, source.files[0], descriptor))
-        if digest != plan.drifted:
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One writing: `key` names its temporary files, `result` is the content digest it must come to ('': any)."""
+
+    key: str
+    result: str
+
+    def check(self, digest: str) -> None:
+        """Raise `Conflict` where the result is another model."""
+        if self.result and digest != self.result:
             raise Conflict(
-                f"{source.where}: its digest is {digest[:12]}, the plan began with {plan.drifted[:12]}; "
-                "give the weights of that version"
+                f"job {self.key[:12]}: the result is {digest[:12]}, expected is {self.result[:12]}; an input changed "
+                "since the plan was made: give the weights of those very versions, or make the plan again"
             )
-    return Applied(out, digest, (out,))
+
+
+def copied(source: Checkpoint) -> Mixture:
+    """The mixture that leaves `source` as it is."""
+    return Mixture(source, {}, {}, frozenset(), {}, {})
+
+
+def _write(mixture: Mixture, index: Path | None, out: Path, job: Job) -> Applied:
+    if index is None:
+        with written(out, job.key) as descriptor:
+            digests = write_tensors(mixture, mixture.drifted.files[0], _writer(descriptor))
+            job.check(model_digest(digests))
+        return Applied(out, model_digest(digests), (out,))
+    return _write_shards(mixture, index, out, job)
+
+
+def _writer(descriptor: int) -> Callable[[memoryview], None]:
+    return lambda piece: write_all(descriptor, piece)
 
 
 @contextmanager
-def _opened(
-    plan: RepairPlan, drifted: Path, donors: Mapping[str, Path]
+def opened(
+    plan: RepairPlan,
+    drifted: Path | str,
+    donors: Mapping[str, Path] | Mapping[str, str],
+    opener: Callable[[Any], AbstractContextManager[Checkpoint]] = Checkpoint.open,
 ) -> Iterator[tuple[Checkpoint, dict[str, Checkpoint]]]:
+    """The drifted model and the donors that the plan uses, opened by `opener`; `NotFound` names one that is gone."""
     with ExitStack() as stack:
-        source = stack.enter_context(Checkpoint.open(drifted))
+        source = stack.enter_context(opener(drifted))
         relatives: dict[str, Checkpoint] = {}
         for name, a in plan.recipe.coefficients.items():
             if a == 0.0:
@@ -92,7 +114,7 @@ def _opened(
             if name not in donors:
                 raise NotFound(f"donor '{printable(name)}' of plan {plan.hash[:12]} has no file; give its weights")
             try:
-                relatives[name] = stack.enter_context(Checkpoint.open(donors[name]))
+                relatives[name] = stack.enter_context(opener(donors[name]))
             except NotFound as error:
                 raise NotFound(f"donor '{printable(name)}' of plan {plan.hash[:12]} is gone: {error}") from error
         yield source, relatives
@@ -117,22 +139,15 @@ def _index_of(path: Path) -> Path | None:
     return path if path.name.endswith(INDEX_SUFFIX) else None
 
 
-def _write_file(mixture: Mixture, source: Path, out: Path, plan: RepairPlan) -> dict[str, str]:
-    with written(out, plan.hash) as descriptor:
-        digests = _write_tensors(mixture, source, descriptor)
-        _check_result(model_digest(digests), plan)
-    return digests
-
-
-def _write_tensors(mixture: Mixture, source: Path, descriptor: int) -> dict[str, str]:
-    """Header and tensors of the file `source`, repaired; returns the digest of each tensor."""
-    write_all(descriptor, memoryview(_header(source)))
+def write_tensors(mixture: Mixture, file: Path, write: Callable[[memoryview], None]) -> dict[str, str]:
+    """Header and tensors of `file`, repaired, in order to `write`; returns the digest of each tensor."""
+    write(memoryview(mixture.drifted.header_bytes(file)))
     digests: dict[str, str] = {}
-    for info in _in_file_order(mixture.drifted, source):
+    for info in _in_file_order(mixture.drifted, file):
         state = digest_start(info)
         for piece in mixture.bytes_of(info):
             state.update(piece)
-            write_all(descriptor, piece)
+            write(piece)
         digests[info.name] = state.hexdigest()
     return digests
 
@@ -142,24 +157,8 @@ def _in_file_order(checkpoint: Checkpoint, source: Path) -> list[TensorInfo]:
     return sorted((t for t in checkpoint.tensors.values() if t.file == source), key=lambda t: (t.offset, t.size_bytes))
 
 
-def _header(source: Path) -> bytes:
-    """The length field and the header, as they are in the file."""
-    with source.open("rb") as file:
-        length = file.read(8)
-        return length + file.read(int.from_bytes(length, "little"))
-
-
-def _check_result(digest: str, plan: RepairPlan) -> None:
-    if plan.result and digest != plan.result:
-        raise Conflict(
-            f"plan {plan.hash[:12]}: the result would be {digest[:12]}, the plan was judged as {plan.result[:12]}; "
-            "an input changed since: make the plan again"
-        )
-
-
-def _write_shards(mixture: Mixture, index: Path | None, out: Path, plan: RepairPlan) -> Applied:
-    assert index is not None
-    staging = out.with_name(f".{out.name[:180]}.{plan.hash[:16]}.partial")
+def _write_shards(mixture: Mixture, index: Path, out: Path, job: Job) -> Applied:
+    staging = out.with_name(f".{out.name[:180]}.{job.key[:16]}.partial")
     with explained(staging):
         staging.mkdir(exist_ok=True)
     with locked(staging / ".lock"):
@@ -168,20 +167,16 @@ def _write_shards(mixture: Mixture, index: Path | None, out: Path, plan: RepairP
         for source in mixture.drifted.files:
             done = _finished(staging / source.name, mixture.drifted, source)
             if done is None:
-                done = _write_shard(mixture, source, staging / source.name, plan)
+                with written(staging / source.name, job.key) as descriptor:
+                    done = write_tensors(mixture, source, _writer(descriptor))
             else:
                 kept.append(source.name)
             digests |= done
-        _check_shards(model_digest(digests), plan, staging)
-        with written(staging / index.name, plan.hash) as descriptor:
+        _check_shards(model_digest(digests), job, staging)
+        with written(staging / index.name, job.key) as descriptor:
             write_all(descriptor, memoryview(index.read_bytes()))
         _move(staging, out, model_digest(digests))
     return Applied(out, model_digest(digests), tuple(out / f.name for f in mixture.drifted.files), tuple(kept))
-
-
-def _write_shard(mixture: Mixture, source: Path, target: Path, plan: RepairPlan) -> dict[str, str]:
-    with written(target, plan.hash) as descriptor:
-        return _write_tensors(mixture, source, descriptor)
 
 
 def _finished(shard: Path, drifted: Checkpoint, source: Path) -> dict[str, str] | None:
@@ -207,9 +202,9 @@ def _finished(shard: Path, drifted: Checkpoint, source: Path) -> dict[str, str] 
     return digests
 
 
-def _check_shards(digest: str, plan: RepairPlan, staging: Path) -> None:
+def _check_shards(digest: str, job: Job, staging: Path) -> None:
     try:
-        _check_result(digest, plan)
+        job.check(digest)
     except Conflict:
         shutil.rmtree(staging)
         raise

@@ -164,6 +164,11 @@ class Checkpoint:
             raise BadInput(f"{self.where}: bytes {start} to {end} are not in tensor '{printable(name, 60)}'")
         self._shards[info.file].read_into(buffer, info.offset + start)
 
+    def header_bytes(self, file: Path) -> bytes:
+        """What stands in `file` before the first tensor: length field and header, as they are."""
+        shard = self._shards[file]
+        return shard.read_bytes(0, shard.data_start).tobytes()
+
     def torch_state(self) -> dict[str, "torch.Tensor"]:
         """Every tensor in its own torch type, in name order; each has its own memory.
 

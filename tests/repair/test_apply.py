@@ -115,9 +115,23 @@ def test_repair_then_undo_is_the_original_bit_for_bit(files):
 
 def test_undo_takes_no_other_model_for_the_original(files):
     drifted, donors, out = files
-    with pytest.raises(Conflict, match="give the weights of that version"):
+    with pytest.raises(Conflict, match="give the weights of those very versions"):
         undo(make_plan(drifted, donors, {"root": 0.7}), donors["root"], out)
     assert not out.exists()
+
+
+def test_undo_of_a_sharded_model_is_the_original_bit_for_bit(tmp_path, monkeypatch):
+    drifted = save_sharded(tmp_path / "drifted", make_state(1))
+    donors = {"root": save(tmp_path / "root.safetensors", make_state(2))}
+    plan = make_plan(drifted, donors, {"root": 0.3})
+    apply_plan(plan, drifted, donors, tmp_path / "repaired")
+    undone = undo(plan, drifted, tmp_path / "back")
+    assert undone.digest == plan.drifted
+    for file in drifted.iterdir():
+        assert (tmp_path / "back" / file.name).read_bytes() == file.read_bytes()
+    with pytest.raises(Conflict, match="give the weights of those very versions"):
+        undo(plan, tmp_path / "repaired", tmp_path / "wrong")
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["back", "drifted", "repaired", "root.safetensors"]
 
 
 def test_shards_keep_their_names_and_index(tmp_path):
@@ -138,7 +152,7 @@ def test_finished_shards_are_kept(tmp_path, monkeypatch):
     drifted = save_sharded(tmp_path / "drifted", make_state(1))
     donors = {"root": save(tmp_path / "root.safetensors", make_state(2))}
     plan = make_plan(drifted, donors, {"root": 0.3})
-    real, calls = subject._write_shard, []
+    real, calls = subject.write_tensors, []
 
     def fails_on_the_last(mixture, source, *rest):
         calls.append(source.name)
@@ -146,8 +160,8 @@ def test_finished_shards_are_kept(tmp_path, monkeypatch):
             raise OSError(28, "No space left on device")
         return real(mixture, source, *rest)
 
-    monkeypatch.setattr(subject, "_write_shard", fails_on_the_last)
-    with pytest.raises(OSError, match="No space"):
+    monkeypatch.setattr(subject, "write_tensors", fails_on_the_last)
+    with pytest.raises(Unavailable, match="No space"):
         apply_plan(plan, drifted, donors, tmp_path / "out")
     assert not (tmp_path / "out").exists()
     monkeypatch.undo()
