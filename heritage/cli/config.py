@@ -1,5 +1,8 @@
 """`heritage config show`: every setting, and where its value came from."""
 
+from collections.abc import Iterator
+from typing import Any
+
 import typer
 
 from heritage.cli.connect import origins, use_running_stack
@@ -27,6 +30,16 @@ def show(json: JsonFlag = False) -> None:
 
     table = Table("setting", "value", "from")
     for section, value in values.items():
-        for key, inner in value.items() if isinstance(value, dict) else [("", value)]:
-            table.add_row(f"{section}.{key}" if key else section, str(inner), came_from[section])
-    console.print(table, markup=False)
+        for name, inner in _flat(section, value):
+            table.add_row(name, str(inner), came_from[section])
+    # what is piped on is not folded: names and values stay in one piece
+    console.print(table, markup=False, width=None if console.is_terminal else 1000, crop=False)
+
+
+def _flat(name: str, value: Any) -> Iterator[tuple[str, Any]]:
+    """Settings with their names in full: 'drift.models.churn.rule'."""
+    if isinstance(value, dict) and value:
+        for key, inner in value.items():
+            yield from _flat(f"{name}.{key}", inner)
+    else:
+        yield name, value
