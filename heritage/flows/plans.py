@@ -9,14 +9,14 @@ Mapped tasks hand on references to parts of a plan ('<hash>:<start>:<stop>'), ne
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from heritage.errors import BadInput, NotFound
 from heritage.flows.context import Context
 from heritage.flows.reconcile import recovered, said
-from heritage.flows.steps import MOST_CHUNKS
+from heritage.flows.steps import MOST_CHUNKS, chunks
 from heritage.flows.trees import family_of
 from heritage.names import check_digest, check_name, printable
 from heritage.records import ModelVersion, Origin, ParentEdge, Relation, Transformation
@@ -60,6 +60,11 @@ def parts(plan: str, sizes: Sequence[int], wanted: int) -> list[str]:
             found.append(f"{plan}:{start}:{i + 1}")
             start, load_now = i + 1, 0
     return found
+
+
+def portions(found: Iterable[Sequence[str]] | None) -> list[list[str]]:
+    """All references of several plans, as many to a portion as keep the portions few enough for mapped tasks."""
+    return chunks([reference for references in found or () for reference in references], 1)
 
 
 def part(ctx: Context, reference: str) -> tuple[Record, slice]:

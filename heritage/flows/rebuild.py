@@ -71,6 +71,11 @@ def report(ctx: Context, family: str, updated: int, dry_run: bool = False, secon
     return found
 
 
+def brief(found: Record) -> Record:
+    """What `run` and `report` tell, without the lists that grow with the family."""
+    return {**{k: v for k, v in found.items() if k not in ("edges", "left_out")}, "roots": found["roots"][:20]}
+
+
 def planned(ctx: Context, family: str, weights: bool = False) -> list[Change]:
     """What has to be changed in `family`, members in order of age."""
     everything = canonical(ctx.registry.versions())

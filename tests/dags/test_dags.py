@@ -1,6 +1,7 @@
 """Each DAG run by Airflow in this process, on real MLflow and S3."""
 
 import ast
+import json
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,8 @@ DAGS = {
     "heritage_ingest",
     "heritage_label",
     "heritage_promote",
+    "heritage_rebuild_tree",
+    "heritage_recluster",
     "heritage_repair",
     "heritage_validate",
 }
@@ -32,7 +35,7 @@ def test_a_dag_says_what_it_does_and_retries(bag, name):
     dag = bag.dags[name]
     assert dag.doc_md
     assert "heritage" in dag.tags
-    assert all(task.retries >= 1 for task in dag.tasks if task.task_id not in {"approve", "smoke_test"})
+    assert all(task.retries >= 1 for task in dag.tasks if task.task_id not in {"approve", "sign_off", "smoke_test"})
 
 
 @pytest.mark.parametrize("name", sorted(DAGS))
@@ -123,6 +126,37 @@ def test_ingest_tags_what_it_cannot_read_and_leaves_it_alone(bag, on_stage, tmp_
     version = ctx.registry.version("broken/1")
     assert version.digest == ""
     assert version.tags["heritage.ingest"].startswith("model.safetensors: has 7 bytes")
+
+
+def test_families_and_trees_are_found_again_and_what_was_said_stays(bag, on_stage):
+    ctx = on_stage.ctx
+    said = {d: [e for e in m.parents if e.origin != "recovered"] for d, m in manifests(ctx).items()}
+
+    states = outcome(bag.dags["heritage_recluster"].test(run_conf={"dry_run": False}))
+
+    assert states["prepare[0]"] == states["tree[0]"] == states["record[0]"] == states["publish"] == "success"
+    assert {v.tags["heritage.family"] for v in ctx.registry.versions() if v.digest} == {"digits-root"}
+    assert len(json.loads(ctx.store.get("families/current.json"))["families"]) == 1
+    found = manifests(ctx)
+    assert said == {d: [e for e in m.parents if e.origin != "recovered"] for d, m in found.items()}
+    pruned = found[on_stage.family["digits-pruned"].digest]
+    seen = [e for e in pruned.parents if e.origin == "recovered"]
+    assert [(e.digest, e.relation) for e in seen] == [(on_stage.family["digits-clean"].digest, "prune")]
+
+    stored = ctx.store.get("families/current.json")
+    dry = outcome(bag.dags["heritage_recluster"].test(run_conf={"dry_run": True}))
+    assert (dry["prepare"], dry["tree"], dry["record"], dry["publish"]) == ("skipped", "skipped", "skipped", "success")
+    assert ctx.store.get("families/current.json") == stored
+
+    rebuilt = outcome(bag.dags["heritage_rebuild_tree"].test(run_conf={"family": "digits-root"}))
+    assert rebuilt["report"] == "success"
+    stored = json.loads(ctx.store.get("families/trees/digits-root.json"))
+    assert stored["models_updated"] == 0
+    assert stored["tree_statistics"]["valid"]
+
+
+def manifests(ctx):
+    return {m.digest: m for _, m in ctx.registry.manifests()}
 
 
 def _like(ctx, champion):
