@@ -3,9 +3,18 @@
 from datetime import timedelta
 from typing import Any
 
-from airflow.sdk import Param, dag, task
-from heritage_assets import CHALLENGER, LABELS_NEEDED, Job, jobs, skip_unless
+import heritage_forms as forms
+from airflow.providers.standard.operators.hitl import ApprovalOperator
+from airflow.providers.standard.operators.trigger_dagrun import TriggerDagRunOperator
+from airflow.sdk import TriggerRule, dag, task
+from airflow.sdk.exceptions import AirflowSkipException
+from heritage_assets import LABELS_NEEDED, Job, jobs
+from heritage_steps import repaired
 from heritage_triggers import LabelsSensor
+
+from heritage.settings import settings
+
+_RULES = settings()
 
 
 @dag(
@@ -14,56 +23,76 @@ from heritage_triggers import LabelsSensor
     tags=["heritage", "labelling"],
     default_args={"retries": 2, "retry_delay": timedelta(seconds=10)},
     params={
-        "model": Param("", type="string", description="The registered model whose repair needs labels."),
-        "window": Param("", type="string", description="The drifted window; empty: the newest."),
-        "dry_run": Param(False, type="boolean", description="Say which rows would be asked for and stop."),
+        "model": forms.model("The registered model whose repair needs labels."),
+        "window": forms.window("The drifted window; empty: the newest."),
+        **forms.search(),
+        "dry_run": forms.dry_run("Say which rows would be asked for and stop."),
     },
     doc_md=(
-        "Chooses rows of the current window, writes them as `labels/<request>/tasks.jsonl`, waits for "
-        "`labels.jsonl` beside it, checks the answers and repairs again with them. When time is over it goes on with "
-        "what came. What passes the gate becomes `challenger`."
+        "Chooses rows of the current window, writes them as `labels/<request>/tasks.jsonl`, waits for answers, and "
+        "checks them. When time is over it goes on with what came. Where annotators disagree, a person has to sign "
+        "the answers off (settings: `labels.sign_off`); no answer in time means **Reject**. Then it repairs again "
+        "with the new labels. What passes the gate becomes `challenger`."
     ),
 )
 def heritage_label() -> None:
-    """Request -> wait -> check answers -> repair again -> register what passes."""
+    """Request -> wait -> check answers -> sign off where needed -> repair again. The others get runs of their own."""
 
     @task
-    def pick(params: dict[str, Any], triggering_asset_events: Any) -> list[Job]:
-        return jobs(LABELS_NEEDED, triggering_asset_events, params)
+    def request(params: dict[str, Any], triggering_asset_events: Any) -> dict[str, Any]:
+        from heritage.flows import hand_off, label
+        from heritage.flows.context import Context
+
+        ctx, job = Context.connect(), jobs(LABELS_NEEDED, triggering_asset_events, params)[0]
+        asked = label.request(ctx, job["model"], job["window"], dry_run=params["dry_run"])
+        if params["dry_run"]:
+            raise AirflowSkipException(f"dry run; {asked['tasks']} rows would be asked for")
+        hand_off.send(ctx, asked["request"])
+        return asked
 
     @task
-    def request(job: Job, params: dict[str, Any]) -> dict[str, str]:
+    def others(params: dict[str, Any], triggering_asset_events: Any) -> list[Job]:
+        return jobs(LABELS_NEEDED, triggering_asset_events, params)[1:]
+
+    @task
+    def check(status: dict[str, Any]) -> dict[str, Any]:
         from heritage.flows import label
         from heritage.flows.context import Context
 
-        return label.request(Context.connect(), job["model"], job["window"], dry_run=params["dry_run"])
+        checked = label.review(Context.connect(), status["request"])
+        if not checked["enough"]:
+            raise AirflowSkipException(f"too few answers came; {status['request']} stays open")
+        return checked
 
-    @task
-    def collect(status: dict[str, Any]) -> dict[str, Any]:
+    @task.branch
+    def doubts(checked: dict[str, Any]) -> str:
+        return "sign_off" if checked["doubts"] else "collect"
+
+    @task(trigger_rule=TriggerRule.NONE_FAILED_MIN_ONE_SUCCESS)
+    def collect(checked: dict[str, Any]) -> list[Job]:
         from heritage.flows import label
         from heritage.flows.context import Context
 
-        return label.collect(Context.connect(), status["request"])
+        collected = label.collect(Context.connect(), checked["request"])
+        return [{key: collected[key] for key in ("model", "window")}]
 
-    @task
-    def repair_again(collected: dict[str, Any]) -> dict[str, Any]:
-        from heritage.flows import repair
-        from heritage.flows.context import Context
-
-        return repair.search(Context.connect(), collected["model"], collected["window"])
-
-    @task(outlets=[CHALLENGER])
-    def register(result: dict[str, Any], *, outlet_events: Any) -> dict[str, str]:
-        from heritage.flows import repair
-        from heritage.flows.context import Context
-
-        skip_unless(result, "accept")
-        challenger = repair.register_challenger(Context.connect(), result["plan"])
-        outlet_events[CHALLENGER].extra = challenger
-        return challenger
-
-    wait = LabelsSensor.partial(task_id="wait").expand_kwargs(request.expand(job=pick()))
-    register.expand(result=repair_again.expand(collected=collect.expand(status=wait.output)))
+    asked = request()
+    wait = LabelsSensor(task_id="wait", request=asked["request"], deadline=asked["deadline"])
+    checked = check(wait.output)
+    sign_off = ApprovalOperator(
+        task_id="sign_off",
+        subject="{{ ti.xcom_pull(task_ids='check')['subject'] }}",
+        body="{{ ti.xcom_pull(task_ids='check')['body'] }}",
+        defaults="Reject",
+        response_timeout=timedelta(hours=_RULES.labels.timeout_hours),
+        assigned_users=[{"id": user, "name": user} for user in _RULES.labels.reviewers] or None,
+        retries=0,  # a retry would throw the answer away and ask again
+    )
+    collected = collect(checked)
+    doubts(checked) >> [sign_off, collected]
+    sign_off >> collected
+    repaired(collected)
+    TriggerDagRunOperator.partial(task_id="start_the_others", trigger_dag_id="heritage_label").expand(conf=others())
 
 
 heritage_label()

@@ -3,9 +3,10 @@
 from datetime import timedelta
 from typing import Any
 
+import heritage_forms as forms
 from airflow.providers.standard.operators.hitl import ApprovalOperator
 from airflow.providers.standard.operators.trigger_dagrun import TriggerDagRunOperator
-from airflow.sdk import Param, TriggerRule, dag, task
+from airflow.sdk import TriggerRule, dag, task
 from heritage_assets import CHALLENGER, Job, jobs
 
 from heritage.settings import settings
@@ -19,8 +20,8 @@ _RULES = settings().promote
     tags=["heritage", "promote"],
     default_args={"retries": 2, "retry_delay": timedelta(seconds=10)},
     params={
-        "address": Param("", type="string", description="The challenger, as name/version."),
-        "plan": Param("", type="string", description="Hash of the plan whose gate it passed."),
+        "address": forms.address("The challenger, as name/version.", required=False),
+        "plan": forms.plan("Hash of the plan whose gate it passed."),
     },
     doc_md=(
         "Shows what the gate found and waits for a person; no answer in time means **Reject**. The approval is bound "

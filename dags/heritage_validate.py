@@ -3,7 +3,8 @@
 from datetime import timedelta
 from typing import Any
 
-from airflow.sdk import Param, dag, task
+import heritage_forms as forms
+from airflow.sdk import dag, task
 from heritage_assets import CHALLENGER, skip_unless
 
 
@@ -13,9 +14,9 @@ from heritage_assets import CHALLENGER, skip_unless
     tags=["heritage", "promote"],
     default_args={"retries": 2, "retry_delay": timedelta(seconds=10)},
     params={
-        "address": Param(type="string", minLength=3, description="The version to validate, as name/version."),
-        "window": Param("", type="string", description="Window with labelled rows; empty: the newest."),
-        "dry_run": Param(False, type="boolean", description="Report, and write nothing."),
+        "address": forms.address("The version to validate, as name/version."),
+        "window": forms.window("Window with labelled rows; empty: the newest."),
+        "dry_run": forms.dry_run("Report, and write nothing."),
     },
     doc_md=(
         "Compares a version with the champion on labelled rows of the current window and on the original domain. "
@@ -27,10 +28,12 @@ def heritage_validate() -> None:
 
     @task
     def compare(params: dict[str, Any]) -> dict[str, Any]:
-        from heritage.flows import validate
+        from heritage.flows import decisions, validate
         from heritage.flows.context import Context
 
-        return validate.run(Context.connect(), params["address"], params["window"], dry_run=params["dry_run"])
+        return decisions.short(
+            validate.run(Context.connect(), params["address"], params["window"], dry_run=params["dry_run"])
+        )
 
     @task(outlets=[CHALLENGER])
     def challenge(result: dict[str, Any], *, outlet_events: Any) -> None:

@@ -135,6 +135,7 @@ class LabelSettings(_Section):
     sign_off: Literal["never", "disagreement", "always"] = "disagreement"
     min_agreement: float = Field(default=0.6, ge=-1, le=1)
     reviewers: tuple[str, ...] = ()
+    hand_off: Literal["files", "label-studio"] = "files"  # what heritage_label does beside writing the request
 
 
 class AuditSettings(_Section):
@@ -150,6 +151,14 @@ class AuditSettings(_Section):
     signing_key: Path | None = None
     trusted_keys: tuple[Path, ...] = ()
     require_signatures: bool = False
+
+
+class LabelStudioSettings(_Section):
+    """A Label Studio server for label requests. `token` is a legacy token or a personal access token."""
+
+    url: str = ""
+    token: SecretStr | None = None
+    deadline_s: float = Field(default=60.0, gt=0)
 
 
 class PromoteSettings(_Section):
@@ -206,6 +215,7 @@ class Settings(BaseSettings):
     repair: RepairSettings = RepairSettings()
     recovery: RecoverySettings = RecoverySettings()
     labels: LabelSettings = LabelSettings()
+    label_studio: LabelStudioSettings = LabelStudioSettings()
     promote: PromoteSettings = PromoteSettings()
     audit: AuditSettings = AuditSettings()
     api: ApiSettings = ApiSettings()

@@ -25,13 +25,17 @@ class LabelsTrigger(BaseTrigger):
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """One event: the request's status."""
-        from heritage.flows import label
+        from heritage.errors import Unavailable
+        from heritage.flows import hand_off
         from heritage.flows.context import Context
 
         context = await asyncio.to_thread(Context.connect)
         until = datetime.fromisoformat(self.deadline)
         while True:
-            status = await asyncio.to_thread(label.status, context, self.request)
+            try:
+                status = await asyncio.to_thread(hand_off.poll, context, self.request)
+            except Unavailable:  # people have days; an outage of minutes is no reason to stop waiting
+                status = {"request": self.request, "done": False}
             if status["done"] or datetime.now(UTC) >= until:
                 yield TriggerEvent(status)
                 return

@@ -8,62 +8,22 @@ labels/<request>/DONE                                     nothing more will come
 import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 import numpy as np
 
 from heritage.errors import BadInput, Conflict
 from heritage.flows import answers as kept_answers
-from heritage.flows import repair, windows
+from heritage.flows import windows
 from heritage.flows.answers import key_of
+from heritage.flows.ask import plan as plan
+from heritage.flows.ask import request as request
 from heritage.flows.context import Context
-from heritage.flows.networks import manifest_of, network_of, state_of
 from heritage.labelling.answers import Answer, CheckedAnswers, check_answers, json_lines, read_answers
-from heritage.labelling.features import penultimate
-from heritage.labelling.pool import Pool
-from heritage.labelling.request import LabelRequest, RequestOptions, make_request
-from heritage.labelling.strategies import MIXED, RANDOM, select
-from heritage.records import ModelVersion
-from heritage.rows import Rows, from_npz, to_npz
-
-
-def plan(ctx: Context, model: str, window: str = "", strategy: str = MIXED) -> tuple[ModelVersion, LabelRequest]:
-    """The champion and the request that would be made: rows of its current windows that have no label yet."""
-    champion = ctx.registry.version(f"{model}@champion")
-    window = window or windows.newest_with_rows(ctx, champion)
-    kept = windows.read_rows(ctx, champion, repair.current_windows(ctx, champion, window))
-    if kept.unlabelled is None:
-        raise BadInput(
-            f"{champion.address}: window {window} has no unlabelled rows to ask for; keep rows of later ones"
-        )
-    own, rows = ctx.settings.labels, kept.unlabelled
-    state = state_of(ctx, champion)
-    probabilities, features = penultimate(network_of(ctx, manifest_of(ctx, champion), state), state, rows.x, "cpu")
-    seed = ctx.settings.repair.seed
-    chosen = select(strategy, Pool(probabilities, features), own.budget, np.random.default_rng(seed))
-    options = RequestOptions(
-        model=champion.address,
-        digest=champion.digest,
-        window=window,
-        classes=tuple(str(i) for i in range(probabilities.shape[1])),
-        strategy=strategy,
-        seed=seed,
-        min_labels=min(own.min_labels, len(chosen.index)),
-        deadline=(ctx.now() + timedelta(hours=own.timeout_hours)).isoformat(),
-    )
-    return champion, make_request(rows, chosen, options, probabilities)
-
-
-def request(ctx: Context, model: str, window: str = "", strategy: str = MIXED, dry_run: bool = False) -> dict[str, str]:
-    """Write the request; the same rows asked for again are the same request, with its first deadline."""
-    _, wanted = plan(ctx, model, window, strategy)
-    if not dry_run:
-        ctx.store.create(key_of(wanted.request_id, "rows.npz"), to_npz(wanted.rows))
-        ctx.store.create(key_of(wanted.request_id, "tasks.jsonl"), wanted.tasks)
-        ctx.store.create(key_of(wanted.request_id, "manifest.json"), wanted.manifest)
-        return {"request": wanted.request_id, "deadline": _manifest(ctx, wanted.request_id)["deadline"]}
-    return {"request": wanted.request_id, "deadline": json.loads(wanted.manifest)["deadline"]}
+from heritage.labelling.strategies import RANDOM
+from heritage.names import printable
+from heritage.rows import Rows, from_npz
 
 
 def open_requests(ctx: Context) -> list[dict[str, Any]]:
@@ -173,6 +133,46 @@ def close(ctx: Context, request_id: str) -> dict[str, Any]:
     return status(ctx, request_id)
 
 
+def review(ctx: Context, request_id: str) -> dict[str, Any]:
+    """What a person needs to sign the answers off: subject, body in Markdown, and `doubts`, reasons to ask for that.
+
+    `enough` is False where fewer usable answers came than the request's minimum.
+    """
+    seen, own = progress(ctx, request_id), ctx.settings.labels
+    usable = seen["answered"] - seen["conflicts"]
+    doubts = []
+    if own.sign_off == "always":
+        doubts.append("every request is signed off (labels.sign_off)")
+    if own.sign_off == "disagreement" and seen["agreement"] is not None and seen["agreement"] < own.min_agreement:
+        doubts.append(f"agreement is {seen['agreement']:.2f}, the limit {own.min_agreement:g}")
+    if own.sign_off == "disagreement" and seen["conflicts"] > seen["answered"] / 10:
+        doubts.append(f"{seen['conflicts']} of {seen['answered']} answered rows have no majority")
+    agreement = "–" if seen["agreement"] is None else f"{seen['agreement']:.2f}"
+    lines = [
+        f"{usable} usable answers of {seen['tasks']} rows, asked for **{seen['model']}**, window {seen['window']}.",
+        "",
+        f"Agreement (Krippendorff's alpha): {agreement}; rows without a majority: {seen['conflicts']}.",
+        "",
+        *(f"- {doubt}" for doubt in doubts),
+        "",
+        "| class | rows |",
+        "|---|---|",
+        *(f"| {_cell(name)} | {count} |" for name, count in sorted(seen["labels"].items())),
+        "",
+        "| annotator | rows |",
+        "|---|---|",
+        *(f"| {_cell(name)} | {count} |" for name, count in seen["annotators"].items()),
+    ]
+    return {
+        "request": request_id,
+        "model": seen["model"],
+        "enough": usable >= seen["min_labels"],
+        "doubts": doubts,
+        "subject": f"Use {usable} answers to {request_id}?",
+        "body": "\n".join(lines),
+    }
+
+
 def collect(ctx: Context, request_id: str) -> dict[str, Any]:
     """Close the request and keep its answers as labelled rows of the window they were asked for.
 
@@ -242,6 +242,11 @@ def _manifest(ctx: Context, request_id: str) -> dict[str, Any]:
 def _answers(ctx: Context, request_id: str) -> list[Answer]:
     labels, asked = kept_answers.stored(ctx, request_id), ctx.store.get(key_of(request_id, "tasks.jsonl"))
     return read_answers(labels, asked, _manifest(ctx, request_id)["classes"], key_of(request_id, "labels.jsonl"))
+
+
+def _cell(text: str) -> str:
+    """`text` inside a Markdown table: what people call themselves becomes neither markup nor a new column."""
+    return "".join(f"\\{c}" if c in "\\`*_{}[]<>()#+-.!|&" else c for c in printable(text, 60))
 
 
 def _time(given: Answer) -> str:

@@ -52,6 +52,6 @@ def test_labels_are_waited_for_checked_and_used(bag, on_stage, asked):
     run = bag.dags["heritage_label"].test(run_conf={"model": on_stage.champion.name})
 
     states = outcome(run)
-    assert [states[t] for t in ("wait[0]", "collect[0]", "repair_again[0]", "register[0]")] == ["success"] * 4
+    assert [states[t] for t in ("wait", "collect", "search[0]", "register[0]")] == ["success"] * 4
     challenger = ctx.registry.version(f"{on_stage.champion.name}@challenger")
     assert challenger.digest != on_stage.champion.digest
