@@ -11,6 +11,7 @@ import numpy as np
 
 from heritage.flows import register
 from heritage.flows.context import Context
+from heritage.local.environment import client_environment
 from heritage.records import ModelVersion, Origin, ParentEdge, Relation
 from heritage.registry import Registry
 from heritage.settings import MlflowSettings, S3Settings, Settings
@@ -73,6 +74,12 @@ def embedded(folder: Path, seaweed: S3Settings) -> Context:
         work_dir=folder / "work",
     )
     return Context(Registry.connect(settings, store), store, settings)
+
+
+def environment(ctx: Context) -> dict[str, str]:
+    """The variables with which commands work on this registry."""
+    variables = client_environment(ctx.settings.s3, ctx.settings.mlflow.tracking_uri)
+    return {**variables, "HERITAGE_WORK_DIR": str(ctx.settings.work_dir)}
 
 
 def registered(ctx: Context, folder: Path, name: str, state: State, *parents: ParentEdge) -> ModelVersion:

@@ -12,6 +12,7 @@ from heritage.cli import (
     convert,
     demo,
     drift,
+    families,
     lineage,
     masks,
     promote,
@@ -50,7 +51,7 @@ def _root() -> None:
     """Exit codes: 0 fine, 1 error, 2 usage, 3 drift found or gate refused."""
 
 
-for commands in (demo, lineage, audit, watch, serve, promote, repairs, convert, recover):
+for commands in (demo, lineage, audit, watch, serve, promote, repairs, convert, recover, families):
     commands.register(app)
 for group in (drift, repair, configs, masks, webhook, config):
     app.add_typer(group.app)

@@ -1,7 +1,7 @@
-"""Questions about the whole fleet, answered as plain values that JSON can hold: families, lineage, statistics.
+"""The whole fleet in one place: process a version, rebuild a tree, recluster everything, and questions about it all.
 
-What a page or another program asks for. Families and statistics are read from tags, the lineage of one family or
-version from manifests. Nothing is changed here.
+Everything is answered as plain values that JSON can hold, for pages and other programs. Families and statistics are
+read from tags, the lineage of one family or version from manifests.
 """
 
 from collections import Counter
@@ -9,12 +9,14 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from heritage.errors import BadInput
+from heritage.flows import ingest, rebuild, recluster
 from heritage.flows.context import Context
 from heritage.flows.plans import current
 from heritage.flows.rebuild import manifests_of, members_of
 from heritage.flows.trees import (
     PLACED_TAG,
     PROBLEM_TAG,
+    believed,
     canonical,
     edge_records,
     family_of,
@@ -35,6 +37,21 @@ from heritage.recovery.statistics import faults
 Record = dict[str, Any]
 
 
+def process(ctx: Context, address: str, dry_run: bool = False) -> Record:
+    """Find the place of one version among all others; see `ingest.run`."""
+    return ingest.run(ctx, address, dry_run)
+
+
+def rebuild_tree(ctx: Context, family: str, weights: bool = False, dry_run: bool = False) -> Record:
+    """Recover the parents of all members of a family again; see `rebuild.run`."""
+    return rebuild.run(ctx, family, weights, dry_run)
+
+
+def recluster_all(ctx: Context, reset: bool = False, dry_run: bool = False) -> Record:
+    """Find all families and their trees again, with `reset` from nothing; see `recluster.run`."""
+    return recluster.run(ctx, reset, dry_run)
+
+
 def genealogy(ctx: Context, family: str) -> Record:
     """One family: `family` (id, number of contents), `models`, `tree` (roots, edges), `statistics`.
 
@@ -53,6 +70,14 @@ def genealogy(ctx: Context, family: str) -> Record:
         "tree": {"roots": [label[root] for root in tree.roots], "edges": edges},
         "statistics": statistics_of(tree),
     }
+
+
+def family_graph(ctx: Context, family: str) -> LineageGraph:
+    """The tree of a family to be drawn: its members, and of each the edges that are believed."""
+    members = members_of(ctx, family)
+    own = {d: [e for e in m.parents if e.digest in members] for d, m in manifests_of(ctx, members).items()}
+    edges, _ = acyclic(Edge(digest, edge) for digest, parents in own.items() for edge in believed(parents))
+    return LineageGraph(map(node_of_version, members.values()), edges)
 
 
 def lineage(ctx: Context, address: str) -> Record:

@@ -5,11 +5,14 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from typer.testing import CliRunner
 
+from heritage.cli import app
 from heritage.flows import fleet, ingest, prints
 from heritage.lineage.audit import audit
 from heritage.records import Origin, Relation
-from tests.planted import Planter, by_hand, declared, embedded, merged, pruned, registered
+from heritage.settings import settings
+from tests.planted import Planter, by_hand, declared, embedded, environment, merged, pruned, registered
 
 pytestmark = pytest.mark.services
 
@@ -153,3 +156,40 @@ def test_the_fleet_answers_with_plain_values(played):
     assert (numbers["versions"], numbers["processed"], numbers["pending"]) == (8, 8, 0)
     assert numbers["success_rate"] == 1.0
     assert numbers["mean_confidence"] > 0.7
+
+
+@pytest.fixture
+def heritage_command(played, monkeypatch):
+    """Runs a command on the registry of this module."""
+    for name, value in environment(played.ctx).items():
+        monkeypatch.setenv(name, value)
+    settings.cache_clear()
+    yield lambda *arguments: CliRunner().invoke(app, list(arguments))
+    settings.cache_clear()
+
+
+def test_commands_tell_families_and_draw_their_trees(heritage_command):
+    told = heritage_command("families")
+    assert told.exit_code == 0, told.output
+    assert "8 of 8 versions processed" in told.output
+    assert json.loads(heritage_command("families", "--json").stdout)["family_sizes"] == [7, 1]
+    drawn = heritage_command("tree", "root")
+    assert drawn.exit_code == 0, drawn.output
+    assert "a-pruned/1  prune recovered 0.98" in drawn.output
+    assert "a/1  finetune declared" in drawn.output
+    assert json.loads(heritage_command("tree", "root", "--json").stdout)["family"]["contents"] == 7
+    missing = heritage_command("tree", "nobody")
+    assert missing.exit_code == 1
+    assert "heritage families" in missing.output
+
+
+def test_commands_plan_before_they_change(heritage_command):
+    planned = heritage_command("recluster", "--dry-run")
+    assert planned.exit_code == 0, planned.output
+    assert "would update" in planned.output
+    rebuilt = heritage_command("tree", "root", "--rebuild", "--dry-run", "--json")
+    assert rebuilt.exit_code == 0, rebuilt.output
+    again = heritage_command("ingest", "a/1", "--dry-run")
+    assert "a/1: family root, parent root/1 (finetune declared 1.00, weights agree" in again.output
+    stranger = json.loads(heritage_command("ingest", "stranger/1", "--dry-run", "--json").stdout)
+    assert [f["kind"] for f in stranger[0]["findings"]] == ["parent_unrelated"]
