@@ -12,13 +12,14 @@ from heritage.errors import BadInput, Conflict, NotFound
 from heritage.flows.context import Context
 from heritage.flows.story_facts import Facts, Family, facts_of, family_of
 from heritage.flows.story_markdown import markdown
+from heritage.names import printable
 from heritage.records import Manifest, ModelVersion
 from heritage.registry import FAMILY, Entry
 from heritage.reports.html import render
 
 PAGE_PATH = "heritage/lineage.html"
 STORY_TAG = "heritage.story"  # beginning of the SHA-256 of the story that was written last
-BEGIN, END = "[heritage-begin]: # ()", "[heritage-end]: # ()"
+BEGIN, END = "[heritage-begin]: # (story)", "[heritage-end]: # (story)"
 
 
 def write(ctx: Context, address: str) -> bool:
@@ -93,5 +94,6 @@ def _repair_rows(repair: Any) -> list[tuple[str, str]]:
                 rows.append((f"Accuracy {key}, on rows nobody tuned on", f"{100 * gate[key]:.1f} %"))
     shares = repair.get("coefficients")
     if isinstance(shares, dict):
-        rows += [(f"Share of {name}", f"{share}") for name, share in shares.items()]
-    return [*rows, *([("Reason", str(repair["reason"]))] if repair.get("reason") else [])]
+        rows += [(f"Share of {name}", f"{s:+.3f}") for name, s in shares.items() if isinstance(s, int | float)]
+    rows += [("Reason", str(repair["reason"]))] if repair.get("reason") else []
+    return [(name, printable(value, 1000)) for name, value in rows]

@@ -9,8 +9,9 @@ from heritage.flows.story_facts import Facts, Kin
 from heritage.names import printable
 from heritage.records import Relation
 
-# ASCII punctuation except ',', '-' and '/', which mean nothing inside a line
-_MARK = re.compile(r"([!-+.:-@\[-`{-~])")
+# what may mean something inside a line, in Markdown, HTML, or as an address that renderers turn into a link
+_MARK = re.compile(r"[&<>*_`\[\]~|\\:@#$^\"'{}]|(?<=www)\.", re.IGNORECASE)
+_GAP = "&emsp;"  # MLflow's tables have no space between columns
 _TICKS = re.compile(r"`+")
 _SAYS = {
     "ok": "healthy", "warning": "small drift", "drift": "**drifted**", "schema": "**other columns**",
@@ -28,8 +29,11 @@ def markdown(facts: Facts) -> str:
 
 
 def escaped(text: str, limit: int = 120) -> str:
-    """Outside text as plain text inside a line of Markdown: no link, no HTML, no emphasis, no table cell."""
-    return _MARK.sub(r"\\\1", printable(text, limit))
+    """Outside text as plain text inside a line of Markdown: no link, no HTML, no emphasis, no table cell.
+
+    Written as character references, which every renderer shows as the character; backslashes some of them show too.
+    """
+    return _MARK.sub(lambda found: f"&#{ord(found[0])};", printable(text, limit))
 
 
 def fenced(lines: Iterable[str]) -> str:
@@ -78,12 +82,14 @@ def _tree(facts: Facts) -> str:
 def _kin(title: str, kin: tuple[Kin, ...], more: int) -> str:
     if not kin:
         return ""
-    rows = [
-        f"| {link(k.address) if k.address else k.digest[:12]} | {k.relation} | {k.origin} | {_sure(k)} |" for k in kin
-    ]
+    cells = [(link(k.address) if k.address else k.digest[:12], k.relation, k.origin, _sure(k)) for k in kin]
+    head = [_row(("version", "relation", "how it is known", "confidence")), "|---|---|---|---|"]
     left = [f"\nand {more} more"] if more else []
-    return "\n".join([f"### {title}\n", "| version | relation | how it is known | confidence |", "|---|---|---|---|",
-                      *rows, *left])  # fmt: skip
+    return "\n".join([f"### {title}\n", *head, *map(_row, cells), *left])
+
+
+def _row(cells: Iterable[str]) -> str:
+    return f"| {f'{_GAP} | '.join(cells)} |"
 
 
 def _sure(kin: Kin) -> str:
@@ -118,7 +124,7 @@ def _repair(facts: Facts) -> str:
     if isinstance(shares, dict) and shares:
         parts = [f"{link(str(name))} {value:+.2f}" for name, value in shares.items() if isinstance(value, int | float)]
         lines.append(f"from {', '.join(parts[:8])}")
-    reason = f"\n\n{escaped(str(told['reason']), 500)}" if told.get("reason") else ""
+    reason = f"\n\nThe gate: {escaped(str(told['reason']), 500)}" if told.get("reason") else ""
     return f"### Last repair\n\n{'; '.join(lines)}.{reason}"
 
 
@@ -130,18 +136,22 @@ def _percent(value: float) -> str:
     return f"{100 * value:.1f} %"
 
 
+def _files(n: int) -> str:
+    return "1 file" if n == 1 else f"{n} files"
+
+
 def _identity(facts: Facts) -> str:
     m = facts.manifest
     size = sum(file.size_bytes for file in m.files)
     rows = [
         ("content", f"`{m.digest}`"),
-        ("weights", f"{m.parameters:,} parameters, {escaped(m.dtype)}, {size:,} bytes in {len(m.files)} files"),
-        ("network", escaped(m.architecture.builder) if m.architecture else ""),
+        ("weights", f"{m.parameters:,} parameters, {escaped(m.dtype)}, {size:,} bytes in {_files(len(m.files))}"),
+        ("network", f"`{m.architecture.builder}`" if m.architecture else ""),
         ("training data", f"{m.training_data.rows:,} rows, profile {m.training_data.signature[:12]}"
          if m.training_data else ""),
-        ("made", escaped(m.created_at) + (f" by {escaped(m.made_by.dag)} {escaped(m.made_by.run)}"
+        ("made", m.created_at + (f" by {escaped(m.made_by.dag)} {escaped(m.made_by.run)}"
                                           if m.made_by.dag else " by hand")),
         ("signed", f"by key {escaped(facts.signed_by)}" if facts.signed_by else ""),
     ]  # fmt: skip
-    lines = "\n".join(f"| {name} | {value} |" for name, value in rows if value)
+    lines = "\n".join(_row(row) for row in rows if row[1])
     return f"### Record\n\n| | |\n|---|---|\n{lines}\n\nThe whole story is the artifact `heritage/lineage.html`."

@@ -19,7 +19,7 @@ from typer.testing import CliRunner
 
 from heritage.cli import app
 from heritage.errors import Conflict
-from heritage.flows import attest, audit, copies, register
+from heritage.flows import attest, audit, copies, register, story
 from heritage.flows.context import Context
 from heritage.lineage.codec import MANIFEST_PATH, decode, encode
 from heritage.lineage.index import LineageIndex
@@ -267,9 +267,30 @@ def test_the_commands_tell_errors_by_their_exit_code(
     assert (code, found["locked"]) == (0, False)
 
 
-def test_registering_through_the_flow_locks_a_copy(ctx: Context, tmp_path: Path) -> None:
-    write_safetensors(tmp_path / "model.safetensors", {"w": np.random.default_rng(5).normal(size=(2, 2))})
+def description(ctx: Context, name: str) -> str:
+    return raw(ctx).get_model_version(name, "1").description
 
-    register.run(ctx, register.Registration("by-flow", tmp_path / "model.safetensors"))
+
+def test_registering_through_the_flow_locks_a_copy_and_tells_the_story(
+    ctx: Context, add: Callable[..., ModelVersion], root: ModelVersion, tmp_path: Path
+) -> None:
+    write_safetensors(
+        tmp_path / "model.safetensors", {"w": np.random.default_rng(5).normal(size=(4, 3)).astype(np.float32)}
+    )
+    wanted = register.Registration("by-flow", tmp_path / "model.safetensors", parents=(edge(root),))
+
+    version = register.run(ctx, wanted)
 
     assert told(audit.findings(ctx), "by-flow") == set()
+    assert "was fine-tuned from [root/1](#/models/root/versions/1)" in description(ctx, "by-flow")
+    assert b"by-flow/1" in ctx.registry.artifact(version, story.PAGE_PATH)
+    assert not story.write(ctx, version.address)
+
+    # what people write stays, and a version that got a child tells it
+    raw(ctx).update_model_version("by-flow", "1", "Ask Ana.\n\n" + description(ctx, "by-flow"))
+    add("child-of-flow", edge(version))
+    changed = story.refresh(ctx, audit.entries(ctx))
+    assert changed >= 2
+    assert description(ctx, "by-flow").startswith("Ask Ana.")
+    assert "child-of-flow/1" in description(ctx, "by-flow")
+    assert story.refresh(ctx, audit.entries(ctx)) == 0

@@ -1,5 +1,6 @@
 """A version's story as Markdown and HTML: what outsiders named can neither link, nor style, nor run."""
 
+import html
 import html.parser
 import re
 from dataclasses import replace
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 from heritage.flows.story import BEGIN, END, page, placed
 from heritage.flows.story_facts import Facts, Kin
 from heritage.flows.story_markdown import escaped, fenced, link, markdown
+from heritage.names import printable
 from heritage.records import MadeBy, Manifest, ModelVersion, WeightsFile
 
 DIGEST = "ab" * 32
@@ -31,7 +33,8 @@ def test_the_story_links_parents_and_draws_the_tree() -> None:
 
     assert text.startswith("**churn/3** was fine-tuned from [churn/2](#/models/churn/versions/2)")
     assert "It is **champion**." in text
-    assert "| [other/1](#/models/other/versions/1) | prune | recovered | 0.97 |" in text
+    row = next(line for line in text.splitlines() if "other/1" in line)
+    assert row.replace("&emsp;", "") == "| [other/1](#/models/other/versions/1) | prune | recovered | 0.97 |"
     assert "```\nchurn/2\n└── churn/3" in text
     assert DIGEST in text
 
@@ -46,12 +49,12 @@ def test_outside_text_is_only_text() -> None:
 
     text = markdown(evil)
     outside_fence = text.replace(fenced(evil.tree), "")
-    targets = re.findall(r"(?<!\\)\]\(([^)]*)\)", outside_fence)
+    targets = re.findall(r"\]\(([^)]*)\)", outside_fence)
     shown = outside_fence
     for target in targets:
         shown = shown.replace(target, "")
 
-    assert "<" not in shown.replace("\\<", "")
+    assert "<" not in shown
     assert "http:" not in shown
     assert "www.evil" not in shown
     assert text.count("````") == 2  # a fence longer than the ticks inside
@@ -64,7 +67,8 @@ def test_outside_text_is_only_text() -> None:
 def test_no_text_breaks_out_of_a_line_a_cell_or_a_fence(text: str) -> None:
     shown = escaped(text)
     assert "\n" not in shown
-    assert not re.search(r"(?<!\\)(?:\\\\)*[<>|`\[\]*_~@:]", shown)
+    assert not re.search(r"[<>|`\[\]*_~@:\\]", shown)
+    assert html.unescape(shown) == printable(text)
     assert "\n" not in link(f"{text}/1")
     block = fenced([text])
     first, *body, last = block.split("\n")
