@@ -12,7 +12,7 @@ from fastapi import Path as InPath
 from fastapi.responses import FileResponse
 
 from heritage import __version__
-from heritage.api import audit, clustering, drift, families, labels, models, plots, repairs, session, webhooks
+from heritage.api import audit, clustering, drift, families, labels, metrics, models, plots, repairs, session, webhooks
 from heritage.api.faults import documented, handle_errors
 from heritage.api.follow import Follower
 from heritage.api.guard import Guard
@@ -43,7 +43,9 @@ def create_app(
     `guard` says who may read and who may start a DAG; `trigger` starts one. `airflow_url` is where people find Airflow.
     """
     app = FastAPI(title="heritage", version=__version__, docs_url=None, redoc_url=None, openapi_url=None)
-    services = Services(Follower(connect), guard, trigger, airflow_url)
+    follower = Follower(connect)
+    figures = metrics.Metrics(follower)
+    services = Services(follower, guard, trigger, airflow_url)
     app.state.services = services
     inside = APIRouter(dependencies=[Depends(guard.read)])
     # drift before models: both have paths below an address, which holds slashes
@@ -53,8 +55,10 @@ def create_app(
     if find_spec("heritage.api.pages"):
         inside.include_router(import_module("heritage.api.pages").router, include_in_schema=False)
     app.include_router(inside)
-    app.include_router(webhooks.routes(services))
+    app.include_router(webhooks.routes(services, figures.webhooks))
+    app.include_router(metrics.routes(services, figures))
     app.add_middleware(Shield, hosts=guard.hosts)
+    app.add_middleware(metrics.Measured, seconds=figures.requests)
     handle_errors(app)
     return app
 

@@ -53,12 +53,12 @@ class Follower:
     def catalogue(self) -> Iterator[Catalogue]:
         """The catalogue, for one question in this thread; `Unavailable` where it could not be filled yet."""
         with _opened(self._path()) as found:
-            age_s = _age_s(found)
+            age = age_s(found)
             limit_s = self.context.settings.api.refresh_s
-            if age_s > limit_s:
+            if age > limit_s:
                 self.start()
-                self.wait(FIRST_WAIT_S if age_s == float("inf") else STALE_WAIT_S * (age_s > _LONG_REST * limit_s))
-            if age_s == float("inf") and self._problem is not None and not found.noted(REFRESHED_AT):
+                self.wait(FIRST_WAIT_S if age == float("inf") else STALE_WAIT_S * (age > _LONG_REST * limit_s))
+            if age == float("inf") and self._problem is not None and not found.noted(REFRESHED_AT):
                 raise self._problem
             yield found
 
@@ -123,6 +123,7 @@ def _opened(path: Path) -> Iterator[Catalogue]:
         yield found
 
 
-def _age_s(found: Catalogue) -> float:
+def age_s(found: Catalogue) -> float:
+    """Seconds since the registry was last read; infinite before the first time."""
     told = found.noted(REFRESHED_AT)
     return (datetime.now(UTC) - datetime.fromisoformat(told)).total_seconds() if told else float("inf")

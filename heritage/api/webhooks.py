@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Header, HTTPException, Request
+from prometheus_client import Counter
 from pydantic import BaseModel
 from starlette.concurrency import run_in_threadpool
 
@@ -31,8 +32,8 @@ class Taken(BaseModel):
     run: str = ""
 
 
-def routes(services: Services) -> APIRouter:
-    """The router."""
+def routes(services: Services, outcomes: Counter) -> APIRouter:
+    """The router; `outcomes` counts deliveries."""
     router = APIRouter(prefix="/webhooks", tags=["webhooks"])
     seen = Seen()
 
@@ -42,8 +43,17 @@ def routes(services: Services) -> APIRouter:
         signature: Annotated[str, Header(alias="X-MLflow-Signature", max_length=400)] = "",  # noqa: ARG001 for the schema
     ) -> Taken:
         """Take one delivery, once."""
-        body = await _body(request)
-        return await run_in_threadpool(_take, services, seen, dict(request.headers), body)
+        try:
+            body = await _body(request)
+            taken = await run_in_threadpool(_take, services, seen, dict(request.headers), body)
+        except HTTPException:
+            outcomes.labels("refused").inc()
+            raise
+        except HeritageError as error:
+            outcomes.labels("replayed" if isinstance(error, Conflict) else "failed").inc()
+            raise
+        outcomes.labels("started" if taken.dag else "taken").inc()
+        return taken
 
     return router
 
