@@ -13,6 +13,7 @@ from heritage.cli import (
     demo,
     drift,
     families,
+    labels,
     lineage,
     masks,
     promote,
@@ -53,7 +54,7 @@ def _root() -> None:
 
 for commands in (demo, lineage, audit, watch, serve, promote, repairs, convert, recover, families):
     commands.register(app)
-for group in (drift, repair, configs, masks, webhook, config):
+for group in (drift, repair, labels, configs, masks, webhook, config):
     app.add_typer(group.app)
 
 

@@ -47,6 +47,7 @@ def files(
     rungs: Rungs = "all",
     seed: Annotated[int | None, typer.Option(help="Seed of splits and steps.")] = None,
     device: Annotated[str, typer.Option(help="auto, cpu or a torch device.")] = "auto",
+    plan: Annotated[Path | None, typer.Option(help="Where the plan is written as JSON, for `repair write`.")] = None,
     as_json: JsonFlag = False,
     dry_run: DryRunFlag = False,
 ) -> None:
@@ -63,10 +64,12 @@ def files(
     paths = [Path(part.strip()) for part in donors.split(",") if part.strip()]
     request = FilesRequest(drifted, paths, validation, guard, unlabelled, original)
     limits = Limits(own.weights.max_header_bytes, own.weights.max_tensors)
-    gate = GateOptions(alpha=own.repair.alpha, margin=own.repair.original_margin)
+    gate = GateOptions(alpha=own.repair.alpha, margin=own.repair.original_margin, metric=own.repair.metric)
     result = repair_files(network, request, options, gate, limits)
     written = result.decision.accepted and not dry_run
     digest = write_result(result, drifted, output).digest if written else ""
+    if written and plan is not None:
+        plan.write_text(result.plan.to_json())
     document = _document(result, str(output) if written else "", digest)
     print_json(document) if as_json else _tell(result, document)
     if not result.decision.accepted:
