@@ -6,7 +6,7 @@ unrelated models)? The second is symmetric and tells no direction. Its null is n
 shape all masks, so it is taken from unrelated models of the same shape, never from coin tosses.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -53,12 +53,51 @@ def evidence(
     kept, child_kept = mask_of(parent), mask_of(child)
     if kept.all() or not kept.any():
         raise BadInput("the parent has no mask: " + ("no weight is zero" if kept.all() else "every weight is zero"))
-    again = reprune(child, kept, norms)
-    null = np.array([phi(kept, reprune(u, kept, norms)) for u in unrelated if u.shape == parent.shape])
-    found = phi(kept, again)
+    null = [phi(kept, reprune(u, kept, norms)) for u in unrelated if u.shape == parent.shape]
+    return _compared(kept, child_kept, reprune(child, kept, norms), null)
+
+
+def between(
+    parent: Mapping[str, NDArray[np.float32]], child: Mapping[str, NDArray[np.float32]],
+    unrelated: Sequence[Mapping[str, NDArray[np.float32]]] = (),
+) -> MaskEvidence:  # fmt: skip
+    """Mask evidence over all matrices that two networks share by name and shape and that are pruned in the parent.
+
+    Counts are added over the matrices before shares and correlations are taken, so large layers count more. Raises
+    `BadInput` where no shared matrix of the parent has a mask.
+    """
+    names = sorted(n for n, w in parent.items() if n in child and w.shape == child[n].shape and _has_mask(w))
+    if not names:
+        raise BadInput("the parent has no mask that the child could share: no matrix of equal name and shape has zeros")
+    kept = _flat(parent, names)
+    fitting = [u for u in unrelated if all(n in u and u[n].shape == parent[n].shape for n in names)]
+    null = [phi(kept, _again(u, parent, names)) for u in fitting]
+    return _compared(kept, _flat(child, names), _again(child, parent, names), null)
+
+
+def _compared(
+    kept: NDArray[np.bool_], own: NDArray[np.bool_], again: NDArray[np.bool_], unrelated: Sequence[float]
+) -> MaskEvidence:
+    """The parent's mask against the child's own and against that of the child pruned again."""
+    null, found = np.asarray(unrelated, dtype=np.float64), phi(kept, again)
     z = float((found - null.mean()) / null.std(ddof=1)) if len(null) > 1 and null.std(ddof=1) > 0 else float("nan")
-    containment = float((~kept & ~child_kept).sum() / (~kept).sum())
-    return MaskEvidence(containment, phi(kept, child_kept), float((kept != again).mean()), found, z)
+    containment = float((~kept & ~own).sum() / (~kept).sum())
+    return MaskEvidence(containment, phi(kept, own), float((kept != again).mean()), found, z)
+
+
+def _has_mask(weights: NDArray[np.float32]) -> bool:
+    kept = mask_of(weights)
+    return bool(weights.ndim == 2 and kept.any() and not kept.all())
+
+
+def _flat(tensors: Mapping[str, NDArray[np.float32]], names: Sequence[str]) -> NDArray[np.bool_]:
+    return np.concatenate([mask_of(tensors[name]).ravel() for name in names])
+
+
+def _again(
+    tensors: Mapping[str, NDArray[np.float32]], like: Mapping[str, NDArray[np.float32]], names: Sequence[str]
+) -> NDArray[np.bool_]:
+    return np.concatenate([reprune(tensors[name], mask_of(like[name])).ravel() for name in names])
 
 
 def reprune(

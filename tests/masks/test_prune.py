@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from heritage.errors import BadInput, NotFound
-from heritage.masks.evidence import evidence, phi, reprune
+from heritage.masks.evidence import between, evidence, phi, reprune
 from heritage.masks.network import COMPONENTS, FEED, WIDTH, layer_and_inputs, trained
 from heritage.masks.prune import METHODS, kept, prune
 
@@ -156,3 +156,38 @@ def test_repruning_keeps_as_many_in_each_row():
 def test_evidence_needs_a_mask_and_one_shape(parent, child, told):
     with pytest.raises(BadInput, match=told):
         evidence(parent, child)
+
+
+def network(seed, pruned=True):
+    """Two layers, magnitude-pruned by half where asked for, and a bias that has no mask."""
+    tensors = {"a": layer(seed)[0], "b": layer(seed + 1)[0][:, :16], "bias": np.ones(4, np.float32)}
+    if pruned:
+        tensors |= {n: np.where(np.abs(w) > np.median(np.abs(w)), w, 0) for n, w in tensors.items() if w.ndim == 2}
+    return tensors
+
+
+def test_evidence_of_networks_adds_up_over_their_matrices():
+    parent = network(40)
+    tuned = {n: np.where(w != 0, w + np.float32(0.01), 0).astype(np.float32) for n, w in parent.items()}
+
+    kept = between(parent, tuned, [network(s, pruned=False) for s in (50, 60, 70)])
+    stranger = between(parent, network(80, pruned=False))
+
+    assert kept.kept_mask
+    assert kept.phi == pytest.approx(1.0)
+    assert kept.repruned_phi == pytest.approx(1.0)
+    assert kept.z > 10
+    assert abs(stranger.repruned_phi) < 0.2
+    # one matrix alone gives what the function for one matrix gives
+    alone = between({"a": parent["a"]}, {"a": network(80, pruned=False)["a"]})
+    single = evidence(parent["a"], network(80, pruned=False)["a"])
+    assert (alone.containment, alone.hamming, alone.repruned_phi) == (
+        single.containment, single.hamming, single.repruned_phi,
+    )  # fmt: skip
+
+
+def test_evidence_of_networks_needs_a_shared_mask():
+    dense = network(40, pruned=False)
+    for parent, child in ((dense, dense), (network(40), {"bias": np.ones(4, np.float32)}), ({}, {})):
+        with pytest.raises(BadInput, match="no mask that the child could share"):
+            between(parent, child)
