@@ -92,22 +92,33 @@ def check(
 @app.command()
 def report(
     profile_file: ProfileFile,
-    current: CurrentFile,
+    current: Annotated[
+        list[Path],
+        typer.Argument(metavar="CURRENT...", help="Current rows, parquet or CSV; of several, oldest first, the last."),
+    ],
     output: Annotated[Path, typer.Option("-o", "--output", help="Where the HTML page is written.")],
     reference: Annotated[
         Path | None, typer.Option("--reference", help="Reference rows: writes Evidently's report instead of ours.")
     ] = None,
     label: LabelOption = None,
     probability: ProbabilityOption = None,
+    rule: RuleOption = None,
+    threshold: ThresholdOption = None,
 ) -> None:
-    """Write an HTML report that needs no network: from PROFILE and CURRENT, or Evidently's with the reference rows."""
+    """Write an HTML report that needs no network: the verdict on the last CURRENT, a plot a column, and a timeline of
+    the verdicts on all of them; or Evidently's with the reference rows.
+    """
     if reference is not None:
-        _write(output, _evidently(profile_file, reference, current))
+        _write(output, _evidently(profile_file, reference, current[-1]))
     else:
         from heritage.reports.verdict_report import verdict_report
 
-        judged = _judge(profile_file, current, label, _names(probability), _rules(None, None))
-        _write(output, verdict_report(*judged, title=current.name).encode())
+        rules, names = _rules(rule, threshold), _names(probability)
+        judged = [_judge(profile_file, path, label, names, rules) for path in current]
+        # a file's name is the only name that its window has
+        history = [replace(verdict, window=path.stem) for (_, _, verdict), path in zip(judged, current, strict=True)]
+        shown = history if len(history) > 1 else ()
+        _write(output, verdict_report(*judged[-1], title=current[-1].name, history=shown).encode())
     console.print(f"report: {output}", markup=False)
 
 

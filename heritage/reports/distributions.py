@@ -25,14 +25,23 @@ class Distribution:
 
 
 def distribution(part: Part, counts: Counts) -> Distribution:
-    """Both sides of one part, in at most 40 bins or 16 levels."""
+    """Both sides of one part, in at most 40 bins, 40 values or 16 levels."""
     if part.edges is None or len(part.edges) == 0:
         f, h = (total / max(total.sum(), 1) for total in (part.reference, counts))
         kept = heaviest(part, f, h)
         return Distribution(f[kept], h[kept], labels=tuple(part.labels[i] if part.labels else "value" for i in kept))
-    grid = np.linspace(*visible_range(part.edges, part.reference, counts), BINS + 1)
+    grid = _grid(part.edges, part.reference, counts)
     f, h = (np.diff(cumulative(part.edges, total, grid)) for total in (part.reference, counts))
     return Distribution(f, h, edges=grid)
+
+
+def _grid(edges: Values, reference: Counts, counts: Counts) -> Values:
+    """Bins of equal width; around each value of a discrete column instead, with one for rows beyond either end."""
+    if len(edges) > BINS or reference[0::2].any():
+        return np.linspace(*visible_range(edges, reference, counts), BINS + 1)
+    near, far = room(edges)
+    ends = [edges[0] - far, edges[0] - near], [edges[-1] + near, edges[-1] + far]
+    return np.concatenate([ends[0], (edges[1:] + edges[:-1]) / 2, ends[1]])
 
 
 def heaviest(part: Part, f: NDArray[np.float64], h: NDArray[np.float64]) -> NDArray[np.int64]:

@@ -71,6 +71,8 @@ def timeline_plot(verdicts: Sequence[Verdict], trigger_effect: float = 0.2) -> b
         axis.text(1.005, trigger_effect, "repair", transform=axis.get_yaxis_transform(), va="center", color="#66727f")
         axis.set_ylim(-0.06, max(0.3, 1.08 * max(shown, default=0.0)))
         axis.set_ylabel("largest effect")
+        if max(effects, default=0.0) > 1:
+            axis.set_yticks([0, 0.25, 0.5, 0.75, 1], ["0", "0.25", "0.5", "0.75", "≥ 1"])
         _label_windows(axis, [_drawable(v.window or str(i + 1)) for i, v in enumerate(verdicts)])
         _status_legend(axis, {v.status for v in verdicts})
         return _png(figure)

@@ -48,10 +48,15 @@ def verdict_report(
         columns=columns,
         findings=_findings(verdict),
         performance=_performance(verdict.performance),
-        plots=[(name, column.level, pictures[name]) for name, column in columns[:MAX_PLOTS]],
+        plots=[(name, _told(column), pictures[name]) for name, column in columns[:MAX_PLOTS]],
         left_out=max(0, len(columns) - MAX_PLOTS),
         timeline=embedded(plots.timeline_plot(history)) if history else "",
     )
+
+
+def _told(column: ColumnVerdict) -> str:
+    """The level as the page says it: that of a column that raises no alarm says nothing."""
+    return column.level if column.judged else "not judged"
 
 
 def _importance(item: tuple[str, ColumnVerdict]) -> tuple[int, bool, float]:
