@@ -98,6 +98,50 @@ def test_a_small_reference_is_insufficient_against_a_large_window():
     assert judge(DriftProfile.fit(gaussian(4, 1)), gaussian(5, 200)).status == "insufficient"
 
 
+def test_a_few_rows_against_a_million_are_insufficient():
+    rng = np.random.default_rng(30)
+    verdict = single(rng.normal(size=1_000_000), rng.normal(5, 1, size=35))
+    assert verdict.status == "insufficient"
+    json.dumps(verdict.to_json(), allow_nan=False)
+
+
+def test_a_column_that_is_all_infinite_lies_beyond_the_reference_and_is_a_finding_too(profile):
+    frame = gaussian(31, 1_000).assign(c3=-np.inf)
+    verdict = judge(profile, frame)
+    assert verdict.drifted_columns == ("c3",)
+    assert verdict.columns["c3"].ks.low == 1.0
+    assert verdict.quality["columns"]["c3"]["infinite"]["current"] == 1.0
+    json.dumps(verdict.to_json(), allow_nan=False)
+    nothing = DriftProfile.fit(frame[["c3"]])
+    assert judge(nothing, frame).status != "drift"
+    assert judge(DriftProfile.fit(frame[["c3"]] * np.nan), frame[["c3"]] * np.nan).status == "insufficient"
+
+
+def test_columns_may_have_any_name():
+    names = ["käse 🧀", "\u202eabc", "", "a.b", "<script>", "'; drop table", "\x00", "x" * 500]
+    reference = pd.DataFrame(np.random.default_rng(32).normal(size=(500, len(names))), columns=names)
+    profile = DriftProfile.from_bytes(DriftProfile.fit(reference).to_bytes(), "p")
+    frame = reference.copy()
+    frame["käse 🧀"] += 2
+    verdict = Verdict.from_record(json.loads(json.dumps(judge(profile, frame).record())), "v")
+    assert list(verdict.columns) == names
+    assert verdict.drifted_columns == ("käse 🧀",)
+
+
+def test_a_reference_that_spans_the_season_takes_the_season_for_no_drift():
+    # given values that follow the hour of the day, and windows of single hours against whole days
+    def seen(first_hour, hours, seed):
+        rng = np.random.default_rng(seed)
+        at = pd.date_range("2026-01-05", periods=24 * 28, freq="h")[first_hour : first_hour + hours].repeat(200)
+        return pd.DataFrame({"x": 3 * np.sin(at.hour / 24 * 2 * np.pi) + rng.normal(size=len(at)), "at": at})
+
+    profile = DriftProfile.fit(seen(0, 24 * 7, 1))
+    days = [judge(profile, seen(24 * day, 24, 2 + day)) for day in range(7, 14)]
+    assert [day.status for day in days] == ["ok"] * 7
+    # an hour is another sample than the day, and two such in three would start a repair: judge by the day
+    assert judge(profile, seen(24 * 7 + 6, 1, 20)).status == "drift"
+
+
 def test_repeated_rows_are_no_evidence(profile):
     # given 60 rows that were sent 30 times each
     frame = pd.concat([gaussian(6, 60)] * 30)
