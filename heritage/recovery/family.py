@@ -62,6 +62,10 @@ class Family(ABC):
         """The low-rank difference of members i and j, if it is one."""
 
     @abstractmethod
+    def some_rows(self, i: int, j: int, k: int) -> tuple[Floats, Floats]:
+        """Some rows of slot k, or stretches of them, the same of members i and j."""
+
+    @abstractmethod
     def scaled(self, i: int, j: int) -> "Scaled":
         """Rows that decay alone has touched between members i and j."""
 

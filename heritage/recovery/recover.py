@@ -21,13 +21,13 @@ from heritage.recovery.results import RecoveredEdge, RecoveredFamily, Recovery
 from heritage.recovery.sample import Sample, draw
 from heritage.recovery.sketched import (
     PrintedModel,
-    SketchedFamily,
     SketchStack,
     sketch_stack,
     twins_of,
     whole_sample,
     with_exact_norms,
 )
+from heritage.recovery.sketched_family import SketchedFamily
 from heritage.recovery.stack import Named, Stack, stack_of
 from heritage.recovery.weighed import WeighedFamily
 from heritage.weights.fingerprint import Fingerprint
@@ -89,8 +89,8 @@ def recover(models: Sequence[Model], options: Options = Options(), keep_going: b
 def recover_fingerprints(prints: Mapping[str, Fingerprint], options: Options = Options()) -> Recovery:
     """Families and trees of models by name, from their fingerprints alone: nothing else is read.
 
-    Adapters are told by what they leave alone, without their rank; TIES merges and rows that only decayed are not
-    seen. Metric `rank` and the trees by kurtosis need weights and raise `BadInput`.
+    Distances come from sketches, what happened to single entries from the few thousand values that fingerprints keep.
+    Those of format 1 keep none: adapters have no rank there, TIES merges and rows that only decayed are not seen. Metric `rank` and the trees by kurtosis need weights and raise `BadInput`.
     """
     if options.metric == "rank" or options.tree in ("mother", "kurtosis"):
         raise BadInput(

@@ -13,7 +13,6 @@ from heritage.recovery.stack import Floats
 
 _MOVED = 18
 _TOLD = 5  # rows that are enough
-_MOST_ELEMENTS = 2**15  # of one tensor
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,8 +34,11 @@ class Scaled:
         return float(np.sign(self.shrunk - self.grown)) if more > 3 * less else 0.0
 
 
-def scaled_rows(family: Family, p: int, c: int) -> Scaled:
-    """What happened from p to c to the rows and columns that no gradient reached, over all matrices but the head."""
+def scaled_rows(family: Family, p: int, c: int, least: int = _MOVED) -> Scaled:
+    """What happened from p to c to the rows and columns that no gradient reached, over all matrices but the head.
+
+    At least `least` entries of a row or column must have moved.
+    """
     shrunk = grown = still = 0
     frozen = trained = 0
     named = [("embed" not in family.stack.slots[k].name, k) for k in family.shared(p, c)]
@@ -50,38 +52,26 @@ def scaled_rows(family: Family, p: int, c: int) -> Scaled:
         trained += 1
         if max(shrunk, grown, still) >= _TOLD:
             continue
-        less, more, same = _count(*_looked_at(family, p, c, k))
+        less, more, same = _count(*family.some_rows(p, c, k), least)
         shrunk, grown, still = shrunk + less, grown + more, still + same
     return Scaled(shrunk, grown, still, frozen > 0 and (not trained or not family.same_vectors[p, c]))
 
 
-def _looked_at(family: Family, p: int, c: int, k: int) -> tuple[Floats, Floats]:
-    """Slot k of both members as matrices; of a large one the first whole rows."""
-    rows = family.stack.slots[k].shape[0]
-    columns = family.stack.slots[k].size // rows
-    some = min(rows, max(1, _MOST_ELEMENTS // columns))
-    if some == rows:
-        a, b = family.values(p, k), family.values(c, k)
-    else:
-        a, b = family.stack.picked(k, [family.members[p], family.members[c]], np.arange(some * columns))
-    return a.reshape(some, columns), b.reshape(some, columns)
-
-
-def _count(a: Floats, b: Floats) -> tuple[int, int, int]:
+def _count(a: Floats, b: Floats, least: int = _MOVED) -> tuple[int, int, int]:
     """Rows and columns in which every entry that moved went towards zero, away from it, and that did not move.
 
-    By chance, with `_MOVED` entries, one row in 2^`_MOVED` would. AdamW and SGD scale such rows by one factor, Adam
+    By chance, with `least` entries, one row in 2^`least` would. AdamW and SGD scale such rows by one factor, Adam
     with an L2 penalty moves every entry by the same amount; rounding leaves some entries where they were.
     """
     change = (b - a) * (b + a)  # changes its sign with the direction, as b^2 - a^2
     change[(a == 0) | (b == 0)] = 0  # pruned, not decayed
     shrunk = grown = still = 0
     for axis in (1, 0):
-        if change.shape[axis] < _MOVED:
+        if change.shape[axis] < least:
             continue
         low, high = change.min(axis), change.max(axis)
         one_way = np.flatnonzero((low < 0) ^ (high > 0))
-        moved = np.count_nonzero(np.take(change, one_way, axis=1 - axis), axis=axis) >= _MOVED
+        moved = np.count_nonzero(np.take(change, one_way, axis=1 - axis), axis=axis) >= least
         shrunk += int((moved & (low[one_way] < 0)).sum())
         grown += int((moved & (high[one_way] > 0)).sum())
         still += int(((low == 0) & (high == 0) & a.any(axis)).sum())

@@ -81,7 +81,7 @@ def _by_rank(cues: Cues, g: int, x: int, c: int) -> float:
 
 def _total_rank(cues: Cues, i: int, j: int) -> float:
     adapter = cues.adapter(min(i, j), max(i, j))
-    return float("inf") if adapter is None else float(sum(adapter.ranks.values()))
+    return float(sum(adapter.ranks.values())) if adapter is not None and adapter.counted else float("inf")
 
 
 def _log_chain(along: float, shorter: float) -> float:

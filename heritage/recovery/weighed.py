@@ -1,10 +1,14 @@
 """Families whose weights are at hand."""
 
+import numpy as np
+
 from heritage.recovery.evidence import Evidence, gather
 from heritage.recovery.family import Family
 from heritage.recovery.proofs.lowrank import LowRank, low_rank
 from heritage.recovery.scaling import Scaled, scaled_rows
-from heritage.recovery.stack import Stack
+from heritage.recovery.stack import Floats, Stack
+
+_MOST_ELEMENTS = 2**15  # of one tensor, in which rows are looked for that only decayed
 
 
 class WeighedFamily(Family):
@@ -19,6 +23,17 @@ class WeighedFamily(Family):
     def adapter(self, i: int, j: int) -> LowRank | None:
         """The low-rank difference of members i and j, if it is one."""
         return low_rank(self, i, j)
+
+    def some_rows(self, i: int, j: int, k: int) -> tuple[Floats, Floats]:
+        """Slot k of both members as matrices; of a large one the first whole rows."""
+        rows = self.stack.slots[k].shape[0]
+        columns = self.stack.slots[k].size // rows
+        some = min(rows, max(1, _MOST_ELEMENTS // columns))
+        if some == rows:
+            a, b = self.values(i, k), self.values(j, k)
+        else:
+            a, b = self.stack.picked(k, [self.members[i], self.members[j]], np.arange(some * columns))
+        return a.reshape(some, columns), b.reshape(some, columns)
 
     def scaled(self, i: int, j: int) -> Scaled:
         """Rows that decay alone has touched between members i and j."""

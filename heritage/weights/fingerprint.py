@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from heritage.errors import BadInput, NotFound
 from heritage.names import printable
+from heritage.weights.fingerprint_sample import places
 from heritage.weights.grid import GridEvidence
 from heritage.weights.moments import TensorMoments
 from heritage.weights.sketch import fold
@@ -66,7 +67,8 @@ class Fingerprint:
 
     `digest` is the checkpoint's, '' where digests were not asked for. `sketch` float32 (WIDTH,) is over all float
     tensors but buffers. `own_sketches` holds each tensor's own, one after the other, `widths[i]` floats each.
-    `counters` are the values of BatchNorm's `num_batches_tracked`.
+    `counters` are the values of BatchNorm's `num_batches_tracked`. `segments[i]` rows of each tensor have a stretch of
+    values in `sampled`, one after the other; 0 everywhere in fingerprints of format 1.
     """
 
     digest: str
@@ -85,6 +87,8 @@ class Fingerprint:
     widths: NDArray[np.int64]
     own_sketches: NDArray[np.float32]
     counters: Mapping[str, int] = field(default_factory=dict)
+    segments: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
+    sampled: NDArray[np.float32] = field(default_factory=lambda: np.zeros(0, np.float32))
 
     @cached_property
     def index(self) -> Mapping[str, int]:
@@ -143,6 +147,25 @@ class Fingerprint:
         """The tensor's own sketch, a view of shape (w,), w a power of two or 0."""
         i = self.place(name)
         return self.own_sketches[self._starts[i] : self._starts[i + 1]]
+
+    def stretches(self, name: str) -> NDArray[np.float32]:
+        """The values kept of some rows of a tensor, of the shape of their `places`: (0, 0) where there are none."""
+        i = self.place(name)
+        where = self._places[i]
+        return self.sampled[self._sample_starts[i] : self._sample_starts[i + 1]].reshape(where.shape)
+
+    def stretch_places(self, name: str) -> NDArray[np.int64]:
+        """Where the values of `stretches` lie in the flat tensor."""
+        return self._places[self.place(name)]
+
+    @cached_property
+    def _places(self) -> list[NDArray[np.int64]]:
+        kept = self.segments if len(self.segments) else np.zeros(len(self.names), np.int64)
+        return [places(n, d, s, int(k)) for n, d, s, k in zip(self.names, self.dtypes, self.shapes, kept, strict=True)]
+
+    @cached_property
+    def _sample_starts(self) -> NDArray[np.int64]:
+        return np.append(0, np.cumsum([p.size for p in self._places])).astype(np.int64)
 
     @cached_property
     def _starts(self) -> NDArray[np.int64]:

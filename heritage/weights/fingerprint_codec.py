@@ -1,11 +1,13 @@
 """Fingerprints as bytes: an npz file without Python objects, versioned.
 
-Version 1 holds `about` (JSON: format, version, digest, names, dtypes, shapes, counters) and the arrays of
-`Fingerprint`. A reader refuses versions that it does not know. `from_bytes(to_bytes(f))` equals `f`, and equal
+Version 2 holds `about` (JSON: format, version, digest, names, dtypes, shapes, counters) and the arrays of
+`Fingerprint`; version 1, which is still read, lacks `segments` and `sampled`. A reader refuses versions that it does
+not know. `from_bytes(to_bytes(f))` equals `f`, and equal
 fingerprints have equal bytes.
 """
 
 import json
+import math
 from typing import Any
 
 import numpy as np
@@ -16,18 +18,22 @@ from heritage.names import check_digest, check_tensor_name
 from heritage.npz import read_npz, write_npz
 from heritage.weights.dtypes import BITS
 from heritage.weights.fingerprint import Fingerprint
+from heritage.weights.fingerprint_sample import places
 from heritage.weights.grid import GridEvidence
 from heritage.weights.header import strict_json
 from heritage.weights.limits import Limits
 from heritage.weights.moments import TensorMoments
 from heritage.weights.sketch import WIDTH
 
-FORMAT, VERSION = "heritage fingerprint", 1
+FORMAT, VERSION = "heritage fingerprint", 2
+_READABLE = (1, VERSION)
 _MAX_BYTES = 64 * 2**20
+_MOST_SEGMENTS = 2**14
 # array: its dtype in the file
 _PER_TENSOR = {
     "squares": "f8", "mean": "f8", "variance": "f8", "skewness": "f4", "kurtosis": "f4",
     "minimum": "f4", "maximum": "f4", "zeros": "i8", "non_finite": "i8", "masks": "u8", "widths": "u2",
+    "segments": "u2",
 }  # fmt: skip
 
 
@@ -48,7 +54,8 @@ def to_bytes(fingerprint: Fingerprint) -> bytes:
     arrays["about"] = np.frombuffer(json.dumps(about, separators=(",", ":"), sort_keys=True).encode(), np.uint8)
     arrays["grids"] = np.array([(g.sample, g.distinct, g.levels) for g in f.grids], "<u2").reshape(-1, 3)
     arrays["digests"] = np.frombuffer(bytes.fromhex("".join(f.digests)), np.uint8)
-    arrays["sketch"], arrays["own_sketches"] = f.sketch.astype("<f4"), f.own_sketches.astype("<f4")
+    for name in ("sketch", "own_sketches", "sampled"):
+        arrays[name] = getattr(f, name).astype("<f4")
     return write_npz(arrays)
 
 
@@ -63,13 +70,15 @@ def from_bytes(data: bytes, where: str = "fingerprint") -> Fingerprint:
 
 def _decode(arrays: dict[str, NDArray[Any]], where: str) -> Fingerprint:
     about = strict_json(arrays["about"].tobytes(), where, "the description")
-    if about["format"] != FORMAT or about["version"] != VERSION:
+    if about["format"] != FORMAT or about["version"] not in _READABLE:
         raise BadInput(
-            f"{where}: format '{about['format']}' version {about['version']}, this release reads '{FORMAT}' {VERSION}; "
-            "make it again from the weights"
+            f"{where}: format '{about['format']}' version {about['version']}, this release reads '{FORMAT}' "
+            f"{' and '.join(map(str, _READABLE))}; make it again from the weights"
         )
     names, shapes = tuple(about["names"]), tuple(tuple(s) for s in about["shapes"])
     total = len(names)
+    if about["version"] == 1:
+        arrays |= {"segments": np.zeros(total, "<u2"), "sampled": np.zeros(0, "<f4")}
     for name, kind in _PER_TENSOR.items():
         if arrays[name].shape != (total,) or arrays[name].dtype != np.dtype(f"<{kind}"):
             raise ValueError(f"{name} is {arrays[name].dtype} {arrays[name].shape} for {total} tensors")
@@ -93,6 +102,8 @@ def _decode(arrays: dict[str, NDArray[Any]], where: str) -> Fingerprint:
         widths=per["widths"].astype(np.int64),
         own_sketches=arrays["own_sketches"].astype(np.float32),
         counters=dict(about["counters"]),
+        segments=per["segments"].astype(np.int64),
+        sampled=arrays["sampled"].astype(np.float32),
     )
 
 
@@ -116,9 +127,23 @@ def _check(about: dict[str, Any], arrays: dict[str, NDArray[Any]], where: str) -
         "own_sketches": (int(widths.sum()),),
         "grids": (total, 3),
         "digests": (16 * total if about["digest"] else 0,),
+        "sampled": (_sampled(about, arrays["segments"].astype(np.int64)),),
     }
     for name, shape in expected.items():
         if arrays[name].shape != shape:
             raise ValueError(f"{name} has shape {arrays[name].shape}, expected {shape}")
     if (widths & (widths - 1)).any() or widths.max(initial=0) > WIDTH:
         raise ValueError("a sketch width is no power of two")
+
+
+def _sampled(about: dict[str, Any], segments: NDArray[np.int64]) -> int:
+    """Number of values that so many stretches hold; raises ValueError for more rows than a tensor has."""
+    total = 0
+    if segments.sum() > _MOST_SEGMENTS:
+        raise ValueError(f"stretches of {segments.sum()} rows")
+    parts = zip(about["names"], about["dtypes"], about["shapes"], segments.tolist(), strict=True)
+    for name, dtype, shape, count in parts:
+        if count and (len(shape) < 2 or count > shape[0] or 0 in shape or math.prod(shape) >= 2**62):
+            raise ValueError(f"stretches of {count} rows of a tensor of shape {shape}")
+        total += places(name, dtype, tuple(shape), count).size
+    return total

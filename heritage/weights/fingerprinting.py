@@ -1,7 +1,7 @@
 """The pass over a checkpoint that makes its fingerprint."""
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from heritage.weights.checkpoint import Checkpoint, TensorInfo, digest_start, model_digest
 from heritage.weights.dtypes import BITS, decode
 from heritage.weights.fingerprint import SKETCH_BUDGET, Fingerprint, is_buffer
+from heritage.weights.fingerprint_sample import places, segments
 from heritage.weights.grid import GridEvidence, grid_evidence
 from heritage.weights.moments import RowMoments, combine, join, row_moments
 from heritage.weights.sketch import BLOCK, BLOCK_ROWS, WIDTH, add_block, fold, widths
@@ -66,6 +67,12 @@ class _Pass:
         self.whole = np.zeros(WIDTH)
         self.current = np.zeros(WIDTH)
         self.own: list[NDArray[np.float64]] = []
+        self.segments = _segments(self.tensors)
+        self.places = [
+            places(t.name, t.dtype, t.shape, int(k)).reshape(-1)
+            for t, k in zip(self.tensors, self.segments, strict=True)
+        ]
+        self.sampled = [np.zeros(p.size, np.float32) for p in self.places]
         self.first_rows: list[int] = []
         self.rows_done = 0
         self.parts: list[tuple[RowMoments, Rows, Rows]] = []
@@ -151,6 +158,9 @@ class _Pass:
             part = slice(block.begin, block.end)
             wide = max(-low[part].min(), high[part].max()) > _EXACT_ABOVE
             add_block(self.current, rows.astype(np.float64) if wide else rows, block.count, info.name, block.number)
+            start = block.number * BLOCK
+            mine = slice(*np.searchsorted(self.places[place], [start, start + block.count]))
+            self.sampled[place][mine] = rows.reshape(-1)[self.places[place][mine] - start]
         if (block.number + 1) * BLOCK >= _elements(info):
             self.own.append(fold(self.current, int(self.widths[place])) if self.widths[place] else np.zeros(0))
             if not is_buffer(info.name):
@@ -183,7 +193,19 @@ class _Pass:
             widths=self.widths[order],
             own_sketches=_stored(np.concatenate(own)) if own else np.zeros(0, np.float32),
             counters=dict(sorted(self.counters.items())),
+            segments=self.segments[order],
+            sampled=np.concatenate([self.sampled[i] for i in order]) if len(order) else np.zeros(0, np.float32),
         )
+
+
+def _segments(tensors: Sequence[TensorInfo]) -> NDArray[np.int64]:
+    """Rows of each tensor to keep a stretch of; they depend on names, not on the order of `tensors`."""
+    order = sorted(range(len(tensors)), key=lambda i: tensors[i].name)
+    named = [tensors[i] for i in order]
+    wanted = np.array([t.is_float and not is_buffer(t.name) for t in named], bool)
+    out = np.zeros(len(tensors), np.int64)
+    out[order] = segments([t.name for t in named], [t.shape for t in named], wanted)
+    return out
 
 
 def _clean(values: Rows, low: Rows, high: Rows) -> int:

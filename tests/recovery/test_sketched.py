@@ -1,5 +1,8 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
+import torch
 
 from heritage.errors import BadInput
 from heritage.recovery.models import open_folder
@@ -37,6 +40,38 @@ def test_proofs_without_weights_give_the_tree(prints):
         (frozenset(("a", "merge")), "merge"),
         (frozenset(("b", "merge")), "merge"),
     }
+
+
+def test_values_that_are_kept_show_ties_merges_and_decay(planter, saved):
+    root = planter.root()
+    a, b = planter.finetuned(root, 0.03), planter.finetuned(root, 0.04)
+    prints = prints_of(saved({"root": root, "a": a, "b": b, "ties": made.ties(root, [a, b], 0.5)}))
+    with_values = recover_fingerprints(prints).document()
+    edges = {(e["parent"], e["child"], e["relation"]) for e in with_values["edges"]}
+    assert edges == {
+        ("root", "a", "finetune"),
+        ("root", "b", "finetune"),
+        ("a", "ties", "merge"),
+        ("b", "ties", "merge"),
+    }
+    assert with_values["roots"] == ["root"]
+
+    first = {n: replace(p, segments=0 * p.segments, sampled=p.sampled[:0]) for n, p in prints.items()}
+    without = recover_fingerprints(first).document()
+    assert "merge" not in {e["relation"] for e in without["edges"]}
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
+@pytest.mark.parametrize("per_row", [True, False])
+def test_grids_are_seen_in_every_type(planter, saved, dtype, per_row):
+    root = planter.root()
+    a = planter.finetuned(root, 0.03)
+    states = {"root": root, "a": a, "int8": made.quantise(a, per_row), "adapted": planter.adapted(a)}
+    states["tuned"] = planter.finetuned(states["int8"], 0.02)
+    document = recover_fingerprints(prints_of(saved(states, dtype))).document()
+    edges = {(e["parent"], e["child"], e["relation"]) for e in document["edges"]}
+    assert ("a", "int8", "quantize") in edges
+    assert [e["relation"] for e in document["edges"]].count("quantize") == 1
 
 
 def test_order_of_fingerprints_does_not_matter(prints):

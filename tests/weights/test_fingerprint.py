@@ -17,11 +17,12 @@ from heritage.errors import BadInput, NotFound
 from heritage.weights.checkpoint import Checkpoint
 from heritage.weights.fingerprint import Fingerprint, common_tensors, stacked_sketches
 from heritage.weights.fingerprint_codec import from_bytes, to_bytes
+from heritage.weights.fingerprint_sample import SAMPLE_BUDGET, SEGMENT, places, segments
 from heritage.weights.fingerprinting import take_fingerprint
 from heritage.weights.sketch import WIDTH, fold, ones_sketch, widths
 from heritage.weights.write import write_safetensors
 
-GOLDEN = Path(__file__).parent / "golden" / "fingerprint-1.npz"
+FIRST, GOLDEN = (Path(__file__).parent / "golden" / f"fingerprint-{version}.npz" for version in (1, 2))
 Tensors = dict[str, torch.Tensor]
 
 
@@ -162,6 +163,44 @@ def test_chunks_file_order_and_shards_change_nothing(
     assert to_bytes(split) == to_bytes(whole)
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
+def test_some_values_of_matrices_are_kept_as_they_are(tmp_path: Path, dtype: torch.dtype) -> None:
+    g = torch.Generator().manual_seed(3)
+    tensors = {
+        "word_embeddings.weight": torch.randn(700, 48, generator=g),
+        "layer.0.query.weight": torch.randn(60, 48, generator=g),
+        "layer.0.up.weight": torch.randn(500, 300, generator=g),
+        "layer.0.norm.weight": torch.randn(48, generator=g),
+    }
+    result = taken(tmp_path / "m.safetensors", {k: v.to(dtype) for k, v in tensors.items()})
+    for name in result.names:
+        values, places_ = result.stretches(name), result.stretch_places(name)
+        np.testing.assert_array_equal(values, tensors[name].to(dtype).float().numpy().ravel()[places_])
+    rows = {name: len(result.stretches(name)) for name in result.names}
+    assert rows["word_embeddings.weight"] > 90
+    assert min(rows["layer.0.query.weight"], rows["layer.0.up.weight"]) >= 20
+    assert rows["layer.0.norm.weight"] == 0
+    assert result.stretches("layer.0.query.weight").shape[1] == (SEGMENT if dtype == torch.float32 else 2 * SEGMENT)
+
+
+@given(st.integers(1, 900), st.integers(1, 300), st.integers(1, 400), st.integers(1, 400))
+def test_fewer_stretches_are_a_part_of_more(rows: int, columns: int, count: int, other: int) -> None:
+    few, many = sorted((min(count, rows), min(other, rows)))
+    a, b = places("w", "F32", (rows, columns), few), places("w", "BF16", (rows, columns), many)
+    assert set(a.ravel().tolist()) <= set(b.ravel().tolist())
+    assert b.max() < rows * columns
+    assert (np.diff(b[:, 0]) >= columns).all()
+
+
+@given(st.lists(st.tuples(st.sampled_from(["embed", "query", "up", "x"]), st.lists(st.integers(0, 300), max_size=3))))
+def test_stretches_stay_within_the_budget(tensors: list[tuple[str, list[int]]]) -> None:
+    tensors = sorted((f"{name}.{i}", shape) for i, (name, shape) in enumerate(tensors))
+    shapes = [tuple(s) for _, s in tensors]
+    count = segments([n for n, _ in tensors], shapes, np.ones(len(tensors), bool))
+    assert count.sum() * SEGMENT <= SAMPLE_BUDGET + SEGMENT * len(tensors)
+    assert all(k == 0 or (len(s) > 1 and k <= s[0]) for k, s in zip(count.tolist(), shapes, strict=True))
+
+
 def test_digests_are_the_checkpoints(tmp_path: Path) -> None:
     result = taken(tmp_path / "m.safetensors", network(0))
     with Checkpoint.open(tmp_path / "m.safetensors") as view:
@@ -287,18 +326,19 @@ def test_quantised_values_lie_on_a_grid(tmp_path: Path, bits: int, per_row: bool
 
 def test_size_stays_within_64_kb_and_100_bytes_a_tensor(tmp_path: Path) -> None:
     g = torch.Generator().manual_seed(0)
-    for blocks in (1, 30, 400):
+    for blocks, dtype in ((1, torch.float32), (30, torch.float32), (400, torch.float32), (1, torch.bfloat16)):
         tensors = {
-            f"model.layers.{i}.attention.{name}": torch.randn(40, 30, generator=g)
+            f"model.layers.{i}.attention.{name}": torch.randn(40, 30, generator=g).to(dtype)
             for i in range(blocks)
             for name in ("query.weight", "key.weight", "value.weight", "query.bias", "out.weight")
-        }
+        } | {"model.embed.weight": torch.randn(900, 64, generator=g).to(dtype)}
         size = len(to_bytes(taken(tmp_path / "m.safetensors", tensors)))
         assert size <= 64_000 + 100 * len(tensors)
 
 
-def test_a_fingerprint_of_the_first_release_is_still_read_and_made(tmp_path: Path) -> None:
-    golden = from_bytes(GOLDEN.read_bytes(), str(GOLDEN))
+@pytest.mark.parametrize("path", [FIRST, GOLDEN], ids=lambda p: p.stem)
+def test_a_fingerprint_of_every_release_is_still_read_and_made(tmp_path: Path, path: Path) -> None:
+    golden = from_bytes(path.read_bytes(), str(path))
     write_safetensors(tmp_path / "m.safetensors", golden_model())
     now = taken(tmp_path / "m.safetensors")
     for part in ("digest", "names", "dtypes", "shapes", "grids", "digests", "counters"):
@@ -309,6 +349,10 @@ def test_a_fingerprint_of_the_first_release_is_still_read_and_made(tmp_path: Pat
         np.testing.assert_allclose(getattr(now.moments, part), getattr(golden.moments, part), rtol=1e-6, atol=1e-9)
     np.testing.assert_allclose(now.sketch, golden.sketch, rtol=1e-6, atol=1e-6)
     np.testing.assert_allclose(now.own_sketches, golden.own_sketches, rtol=1e-6, atol=1e-6)
+    kept = path == GOLDEN
+    np.testing.assert_array_equal(golden.segments, now.segments * kept)
+    np.testing.assert_array_equal(golden.sampled, now.sampled[: now.sampled.size * kept])
+    assert golden.stretches("a.weight").shape == (now.stretches("a.weight").shape if kept else (0, 0))
 
 
 def changed(**parts: object) -> bytes:
@@ -326,7 +370,13 @@ def changed(**parts: object) -> bytes:
 @pytest.mark.parametrize(
     "parts",
     [
-        {"version": 2},
+        {"version": 3},
+        {"version": 1.5},
+        {"segments": np.zeros(4, np.uint16)},
+        {"segments": np.full(5, 60_000, np.uint16)},
+        {"segments": np.array([0, 0, 0, 0, 1], np.uint16)},
+        {"sampled": np.zeros(3, np.float32)},
+        {"shapes": [[300], [2**61, 2**61], [64, 64], [], [0, 3]]},
         {"format": "other"},
         {"names": ["a"]},
         {"names": ["b", "a", "c", "d", "e"]},

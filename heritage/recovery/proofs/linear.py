@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from heritage.recovery.family import Family, Proof
+from heritage.recovery.sample import Sample
 
 _NATS = 30.0
 _SLACK = 5.0  # residual energy over that of rounding
@@ -40,22 +41,25 @@ class Cloud:
         return Proof(proof.relation, parents, int(at[proof.child]), proof.nats, proof.method, proof.parameters, base)
 
 
-def clouds_of(family: Family) -> list[Cloud]:
+def clouds_of(family: Family, sample: Sample | None = None, noise: Matrix | None = None) -> list[Cloud]:
     """One cloud for every set of slots that some member has: its owners, and all who have those slots and more.
 
-    A merge has the shapes of its parents, so a relative with another head is none, however equal its backbone.
+    A merge has the shapes of its parents, so a relative with another head is none, however equal its backbone. Points
+    are the family's sample, or another `sample` of its members with the variance of its rounding, `noise`.
     """
+    if sample is None or noise is None:
+        sample, noise = family.sample, family.noise
     here = np.stack([family.present(i) for i in range(family.count)])
     clouds = []
     for pattern in np.unique(here, axis=0):
         members = np.flatnonzero((here >= pattern).all(1))
         if len(members) < 3:
             continue
-        columns = pattern[family.sample.slot_of]
-        raw = family.sample.values[np.ix_(members, columns)].astype(np.float64)
+        columns = pattern[sample.slot_of]
+        raw = sample.values[np.ix_(members, columns)].astype(np.float64)
         sought = frozenset(np.flatnonzero((here[members] == pattern).all(1)).tolist())
-        noise = family.noise[np.ix_(members, columns)].sum(1)
-        clouds.append(Cloud(members, sought, raw - raw.mean(0), raw, noise, family.sample.slot_of[columns]))
+        energy = noise[np.ix_(members, columns)].sum(1)
+        clouds.append(Cloud(members, sought, raw - raw.mean(0), raw, energy, sample.slot_of[columns]))
     return clouds
 
 

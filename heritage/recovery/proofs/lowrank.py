@@ -17,10 +17,14 @@ Matrix = NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True)
 class LowRank:
-    """`ranks` by slot name; `nats` is the log-likelihood ratio that the first model is the parent (0 if silent)."""
+    """`ranks` by slot name; `nats` is the log-likelihood ratio that the first model is the parent (0 if silent).
+
+    Where the ranks are not all `counted`, they are too small.
+    """
 
     ranks: dict[str, int]
     nats: float
+    counted: bool = True
 
 
 def low_rank(family: Family, p: int, c: int) -> LowRank | None:
@@ -35,14 +39,25 @@ def low_rank(family: Family, p: int, c: int) -> LowRank | None:
     for k in changed[:_MOST_SLOTS]:
         rows = family.stack.slots[k].shape[0]
         a, b = (family.values(i, k).reshape(rows, -1) for i in (p, c))
-        found = _rank(a, b, family.dtypes[p], family.dtypes[c])
+        found = rank_of(a, b, family.dtypes[p], family.dtypes[c])
         if found is None:
             return None
-        rank, residue = found
-        if rank:
-            ranks[family.stack.slots[k].name] = rank
-            nats += 0.0 if residue is None else _direction(residue, a, b, family.dtypes[p], family.dtypes[c])
+        if found[0]:
+            ranks[family.stack.slots[k].name] = found[0]
+            nats += found[1]
     return LowRank(ranks, nats) if ranks else None
+
+
+def rank_of(a: NDArray[np.float32], b: NDArray[np.float32], pa: str, pb: str) -> tuple[int, float] | None:
+    """Rank of b - a and the log-likelihood ratio that b was rounded; None if the rank is not low.
+
+    `pa` and `pb` are the types of the matrices a and b.
+    """
+    found = _rank(a, b, pa, pb)
+    if found is None:
+        return None
+    rank, residue = found
+    return rank, 0.0 if residue is None or not rank else _direction(residue, a, b, pa, pb)
 
 
 def _changed(family: Family, p: int, c: int) -> list[int]:
