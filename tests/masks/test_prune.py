@@ -158,7 +158,7 @@ def test_evidence_needs_a_mask_and_one_shape(parent, child, told):
         evidence(parent, child)
 
 
-def network(seed, pruned=True):
+def tensors_of(seed, pruned=True):
     """Two layers, magnitude-pruned by half where asked for, and a bias that has no mask."""
     tensors = {"a": layer(seed)[0], "b": layer(seed + 1)[0][:, :16], "bias": np.ones(4, np.float32)}
     if pruned:
@@ -167,11 +167,11 @@ def network(seed, pruned=True):
 
 
 def test_evidence_of_networks_adds_up_over_their_matrices():
-    parent = network(40)
+    parent = tensors_of(40)
     tuned = {n: np.where(w != 0, w + np.float32(0.01), 0).astype(np.float32) for n, w in parent.items()}
 
-    kept = between(parent, tuned, [network(s, pruned=False) for s in (50, 60, 70)])
-    stranger = between(parent, network(80, pruned=False))
+    kept = between(parent, tuned, [tensors_of(s, pruned=False) for s in (50, 60, 70)])
+    stranger = between(parent, tensors_of(80, pruned=False))
 
     assert kept.kept_mask
     assert kept.phi == pytest.approx(1.0)
@@ -179,15 +179,15 @@ def test_evidence_of_networks_adds_up_over_their_matrices():
     assert kept.z > 10
     assert abs(stranger.repruned_phi) < 0.2
     # one matrix alone gives what the function for one matrix gives
-    alone = between({"a": parent["a"]}, {"a": network(80, pruned=False)["a"]})
-    single = evidence(parent["a"], network(80, pruned=False)["a"])
+    alone = between({"a": parent["a"]}, {"a": tensors_of(80, pruned=False)["a"]})
+    single = evidence(parent["a"], tensors_of(80, pruned=False)["a"])
     assert (alone.containment, alone.hamming, alone.repruned_phi) == (
         single.containment, single.hamming, single.repruned_phi,
     )  # fmt: skip
 
 
 def test_evidence_of_networks_needs_a_shared_mask():
-    dense = network(40, pruned=False)
-    for parent, child in ((dense, dense), (network(40), {"bias": np.ones(4, np.float32)}), ({}, {})):
+    dense = tensors_of(40, pruned=False)
+    for parent, child in ((dense, dense), (tensors_of(40), {"bias": np.ones(4, np.float32)}), ({}, {})):
         with pytest.raises(BadInput, match="no mask that the child could share"):
             between(parent, child)
