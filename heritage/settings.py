@@ -167,6 +167,8 @@ class PromoteSettings(_Section):
     approvers: tuple[str, ...] = ()
     timeout_hours: float = Field(default=24.0, gt=0)
     approval: Literal["required", "off"] = "required"
+    served_at: str = ""  # address of the `heritage serve` that the smoke test asks; empty: it loads the model itself
+    served_wait_s: float = Field(default=60.0, gt=0)  # until that server has followed the alias
 
 
 class ApiSettings(_Section):
@@ -197,6 +199,14 @@ class ServeSettings(_Section):
     close_s: float = Field(default=10.0, ge=0)  # how long an agent that is closed goes on trying
 
 
+class EventsSettings(_Section):
+    """OpenLineage events. Where they go is said the way OpenLineage's own client reads it (OPENLINEAGE_URL and so on)."""
+
+    openlineage: bool = False
+    namespace: str = "heritage"  # of the jobs; model versions have the registry's address as theirs
+    deadline_s: float = Field(default=2.0, gt=0)  # work waits for an event no longer than this
+
+
 class Settings(BaseSettings):
     """All settings of heritage; frozen."""
 
@@ -219,6 +229,7 @@ class Settings(BaseSettings):
     promote: PromoteSettings = PromoteSettings()
     audit: AuditSettings = AuditSettings()
     api: ApiSettings = ApiSettings()
+    events: EventsSettings = EventsSettings()
     serve: ServeSettings = ServeSettings()
     # packages whose code may build a network, separated by commas: 'acme.nets,acme.vision'
     allowed_builders: Annotated[tuple[str, ...], NoDecode] = ("heritage.demo",)

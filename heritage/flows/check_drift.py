@@ -13,7 +13,7 @@ from heritage.drift.profile import DriftProfile
 from heritage.drift.verdict import Verdict, check, triggered
 from heritage.drift.window import Window
 from heritage.errors import NotFound
-from heritage.flows import judgements, late_labels, windows
+from heritage.flows import judgements, late_labels, news, windows
 from heritage.flows.context import Context
 from heritage.flows.drift_rules import rules_of
 from heritage.flows.health import drift_of_ancestors
@@ -139,6 +139,7 @@ def _judge(checked: _Check, part: Pending) -> Verdict:
     record["revision"] = before.get("revision", 0) + 1 if before else 0
     _log_metrics(checked, verdict, record["revision"])
     judgements.store(ctx, version, part, record)
+    news.judged(ctx, version, verdict)
     return verdict
 
 

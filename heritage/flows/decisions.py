@@ -12,6 +12,7 @@ from dataclasses import asdict
 from typing import Any
 
 from heritage.errors import NotFound
+from heritage.flows import news
 from heritage.flows.context import Context
 from heritage.names import check_digest
 from heritage.registry import RunRecord
@@ -54,6 +55,7 @@ def store(
     ctx.store.create(f"{base}evidence.json", evidence.to_json().encode())
     ctx.store.create(f"{base}report.html", repair_report(result, evidence, plan).encode())
     ctx.store.create(f"{base}decision.json", json.dumps(result, sort_keys=True, allow_nan=False).encode())
+    news.decided(ctx, result)
 
 
 def decision(ctx: Context, plan_hash: str) -> dict[str, Any]:

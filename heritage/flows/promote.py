@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from heritage.errors import BadInput, Refused
-from heritage.flows import repair
+from heritage.flows import news, repair
 from heritage.flows.context import Context
 from heritage.flows.networks import manifest_of, network_of, state_of
 from heritage.flows.profiles import profile_of, reference_of
@@ -53,7 +53,9 @@ def promote(ctx: Context, address: str, plan: str) -> dict[str, Any]:
     version = ctx.registry.version(address)
     expected = repair.decision(ctx, plan)["champion"].rpartition("/")[2]
     move = ctx.registry.promote(version.name, version.version, expected, f"approved, plan {plan[:12]}", plan)
-    return {"model": version.name, "version": move.version, "replaced": move.replaced, "plan": plan}
+    result = {"model": version.name, "version": move.version, "replaced": move.replaced, "plan": plan}
+    news.promoted(ctx, "promote", result)
+    return result
 
 
 def smoke_test(ctx: Context, model: str) -> dict[str, Any]:
@@ -81,4 +83,6 @@ def smoke_test(ctx: Context, model: str) -> dict[str, Any]:
 def roll_back(ctx: Context, model: str, reason: str, expected: str | None = None) -> dict[str, Any]:
     """Make the previous champion champion again."""
     move = ctx.registry.rollback(model, reason, expected)
-    return {"model": model, "version": move.version, "replaced": move.replaced}
+    result = {"model": model, "version": move.version, "replaced": move.replaced}
+    news.promoted(ctx, "rollback", result)
+    return result
