@@ -90,7 +90,8 @@ def recover_fingerprints(prints: Mapping[str, Fingerprint], options: Options = O
     """Families and trees of models by name, from their fingerprints alone: nothing else is read.
 
     Distances come from sketches, what happened to single entries from the few thousand values that fingerprints keep.
-    Those of format 1 keep none: adapters have no rank there, TIES merges and rows that only decayed are not seen. Metric `rank` and the trees by kurtosis need weights and raise `BadInput`.
+    Those of format 1 keep none: adapters have no rank there, TIES merges and rows that only decayed are not seen.
+    Metric `rank` and the trees by kurtosis need weights and raise `BadInput`.
     """
     if options.metric == "rank" or options.tree in ("mother", "kurtosis"):
         raise BadInput(
