@@ -4,11 +4,13 @@ from typing import Any
 
 import numpy as np
 
-from heritage.errors import BadInput, Refused
+from heritage.errors import BadInput, NotFound, Refused
 from heritage.flows import news, repair
 from heritage.flows.context import Context
 from heritage.flows.networks import manifest_of, network_of, state_of
 from heritage.flows.profiles import profile_of, reference_of
+from heritage.flows.served import ask
+from heritage.records import ModelVersion
 from heritage.registry import GATE, gate_tag
 
 _TOLERANCE = 0.01  # accuracy by which a champion may differ between the machine that tuned it and the one that runs it
@@ -59,25 +61,37 @@ def promote(ctx: Context, address: str, plan: str) -> dict[str, Any]:
 
 
 def smoke_test(ctx: Context, model: str) -> dict[str, Any]:
-    """Load the champion as a server would and run it on its reference rows; `BadInput` where it is not what it was."""
+    """Load the champion as a server would, run it on its reference rows, and ask the server that people use.
+
+    Raises `BadInput` where it is not what it was, `Unavailable` where the server (`promote.served_at`) does not follow.
+    """
     from heritage.weights.network import probabilities
 
     champion = ctx.registry.version(f"{model}@champion")
     network = network_of(ctx, manifest_of(ctx, champion), state_of(ctx, champion))
-    rows = reference_of(ctx, champion)
+    rows, served = reference_of(ctx, champion), 0
     if rows is None:
-        return {"model": model, "version": champion.version, "rows": 0, "accuracy": None}
+        return {"model": model, "version": champion.version, "rows": 0, "served": 0, "accuracy": None}
     said = probabilities(network, rows.x)
     if not np.isfinite(said).all():
         raise BadInput(f"{champion.address}: gives values that are not finite on its own reference rows")
     accuracy = None if rows.y is None else float((said.argmax(axis=1) == rows.y).mean())
-    recorded = profile_of(ctx, champion).performance
+    _check_recorded(ctx, champion, accuracy)
+    if url := ctx.settings.promote.served_at:
+        served = ask(url, champion, rows, said.astype(np.float64), ctx.settings.promote.served_wait_s)
+    return {"model": model, "version": champion.version, "rows": len(rows), "served": served, "accuracy": accuracy}
+
+
+def _check_recorded(ctx: Context, champion: ModelVersion, accuracy: float | None) -> None:
+    try:
+        recorded = profile_of(ctx, champion).performance
+    except NotFound:  # a version that is not watched has no accuracy to compare with
+        return
     if accuracy is not None and recorded is not None and accuracy < recorded.scores.accuracy - _TOLERANCE:
         raise BadInput(
             f"{champion.address}: {100 * accuracy:.1f} % right on its reference rows, recorded are "
             f"{100 * recorded.scores.accuracy:.1f} %"
         )
-    return {"model": model, "version": champion.version, "rows": len(rows), "accuracy": accuracy}
 
 
 def roll_back(ctx: Context, model: str, reason: str, expected: str | None = None) -> dict[str, Any]:

@@ -48,6 +48,7 @@ def repair_report(result: Mapping[str, Any], evidence: Evidence, plan: str, clas
         title=result.get("address") or result["champion"],
         result=result,
         gate=gate,
+        windows=[w for w in result.get("windows") or [result.get("window", "")] if w],
         status=_STATUS[result["decision"]],
         sentence=_SENTENCES[result["decision"]],
         reasons=result["reasons"],

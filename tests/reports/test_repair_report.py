@@ -68,6 +68,13 @@ def test_every_decision_has_its_words(decision):
     assert "<h2>Plan</h2>" not in page
 
 
+def test_a_comparison_without_search_has_its_page_too():
+    bare = {k: v for k, v in result().items() if k in ("champion", "decision", "reasons", "gate", "plan")}
+    page = repair_report({**bare, "address": "site/4", "window": "w7"}, evidence(curves=(), rungs=()), "")
+    assert "Repair of site/4" in page
+    assert "windows w7" in page
+
+
 def test_many_classes_are_told_by_their_largest_confusions():
     labels = np.arange(60, dtype=np.int64) % 30
     wrong = labels.copy()
