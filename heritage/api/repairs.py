@@ -53,11 +53,17 @@ def routes(services: Services) -> APIRouter:
             challenger=challenger,
             links=RepairLinks(
                 mlflow=services.links.version(name, number) if challenger else "",
-                approval=services.links.dag(PROMOTE) if challenger else "",
+                approval=_approval(services) if challenger else "",
             ),
         )
 
     return router
+
+
+def _approval(services: Services) -> str:
+    """Where Airflow asks for the approvals that nobody gave yet."""
+    page = services.links.dag(PROMOTE)
+    return f"{page}/required_actions?response_received=false" if page else ""
 
 
 def _rows(catalogue: Catalogue, wanted: dict[str, str], limit: int, offset: int) -> list[RepairCard]:

@@ -1,7 +1,7 @@
 // Audit: what the records say against one another, always with both sides.
 import * as api from "./api.js";
 import { debounced, h, show } from "./dom.js";
-import { distance, moment, plural, whole } from "./format.js";
+import { capital, distance, moment, plural, whole } from "./format.js";
 import { empty, fillFrom, withCode } from "./states.js";
 import { paged } from "./table.js";
 import { sign } from "./words.js";
@@ -69,9 +69,9 @@ function card(finding) {
   return h(
     "li",
     { class: "card" },
-    h("h2", { class: level }, sign(level), h("span", { class: "unseen" }, `${finding.severity}: `), words(finding.kind)),
+    h("h2", { class: level }, sign(level), h("span", { class: "unseen" }, `${finding.severity}: `), capital(words(finding.kind))),
     h("p", {}, finding.subject ? h("a", { href: `#/lineage/${encodeURIComponent(finding.subject)}` }, finding.subject) : null, " ", finding.message),
     sides.length ? h("dl", { class: "sides" }, sides.map(([side, says]) => h("div", {}, h("dt", {}, words(side)), h("dd", { class: "mono" }, String(says) || "nothing")))) : null,
-    finding.remedy ? h("p", { class: "faint small" }, withCode(finding.remedy)) : null,
+    finding.remedy ? h("p", { class: "faint small" }, withCode(`${capital(finding.remedy)}.`)) : null,
   );
 }

@@ -40,7 +40,7 @@ export function ticks(low, high, wanted = 4) {
 /** Largest effect of each window as bars with the verdict's sign; `limit` is where a repair starts. */
 export function timeline(verdicts, limit, width = 860) {
   const height = 190;
-  const [left, right, top, bottom] = [40, 62, 12, 40];
+  const [left, right, top, bottom] = [40, 62, 20, 40];
   const high = Math.min(1, Math.max(0.3, ...verdicts.map((v) => v.effect ?? 0)) * 1.08);
   const y = (value) => top + (height - top - bottom) * (1 - Math.min(value, high) / high);
   const slot = (width - left - right) / Math.max(verdicts.length, 12);
@@ -50,8 +50,9 @@ export function timeline(verdicts, limit, width = 860) {
     const value = verdict.effect ?? 0;
     const text = `${verdict.window}: ${HEALTH[health].label}, effect ${figure(value)}, ${verdict.rows} rows`;
     const bar = s("rect", { x: x - slot * 0.32, y: y(value), width: slot * 0.64, height: Math.max(0, y(0) - y(value)), rx: 1.5 });
+    const over = slot > 26 && value >= high / 12 ? s("text", { x, y: y(value) - 5, "text-anchor": "middle" }, figure(value, 2)) : null;
     const marks = s("g", { class: health }, bar, MARK[HEALTH[health].shape](x, y(0) + 11));
-    return s("g", { class: "bar" }, s("title", {}, text), s("rect", { class: "hit", x: x - slot / 2, y: top, width: slot, height: height - top - bottom + 20 }), marks);
+    return s("g", { class: "bar" }, s("title", {}, text), s("rect", { class: "hit", x: x - slot / 2, y: top, width: slot, height: height - top - bottom + 20 }), marks, over);
   });
   const every = Math.ceil((verdicts.length * 112) / (width - left - right)) || 1;
   const names = verdicts.map((verdict, i) =>
@@ -78,12 +79,14 @@ export function histogram(plot, label) {
   const [was, is] = [plot.reference, plot.current].map((shares) => shares.map((share) => 100 * share));
   const high = Math.max(1, ...was, ...is) * 1.05;
   const n = was.length;
-  const x = (i) => left + ((width - left - right) * i) / n;
+  const span = width - left - right;
+  const [low, far] = plot.edges ? [plot.edges[0], plot.edges[n] - plot.edges[0] || 1] : [0, n];
+  const x = (i) => left + (span * (plot.edges ? plot.edges[i] - low : i)) / far;
   const y = (value) => top + (height - top - bottom) * (1 - value / high);
   const levels = !plot.edges;
   const bars = was.map((value, i) => s("rect", { class: "reference", x: x(i) + (levels ? 3 : 0.25), y: y(value), width: Math.max(0.5, (x(i + 1) - x(i)) * (levels ? 0.46 : 1) - (levels ? 3 : 0.5)), height: y(0) - y(value) }));
   const now = levels
-    ? is.map((value, i) => s("rect", { class: "current-bar", x: x(i + 0.5), y: y(value), width: (x(1) - x(0)) * 0.5 - 3, height: y(0) - y(value) }))
+    ? is.map((value, i) => s("rect", { class: "current-bar", x: (x(i) + x(i + 1)) / 2, y: y(value), width: (x(1) - x(0)) * 0.5 - 3, height: y(0) - y(value) }))
     : [s("path", { class: "current", d: path([[x(0), y(0)], ...is.flatMap((value, i) => [[x(i), y(value)], [x(i + 1), y(value)]]), [x(n), y(0)]]) })];
   const names = levels ? plot.labels.map((name, i) => s("text", { x: (x(i) + x(i + 1)) / 2, y: height - 8, "text-anchor": "middle" }, clip(name, Math.max(2, Math.floor(56 / n))))) : ends(plot.edges, x, height, n);
   return s(
@@ -100,12 +103,11 @@ export function histogram(plot, label) {
 const clip = (text, length) => (text.length > length ? `${text.slice(0, Math.max(1, length - 1))}…` : text);
 
 function ends(edges, x, height, n) {
-  return [0, Math.round(n / 2), n].map((i, place) => s("text", { x: x(i), y: height - 8, "text-anchor": ["start", "middle", "end"][place] }, figure(edges[i])));
+  return [0, n].map((i, place) => s("text", { x: x(i), y: height - 8, "text-anchor": ["start", "end"][place] }, figure(edges[i], 2)));
 }
 
 /** Lines through points: `lines` are {name, points: [[x, y]], kind}; the lowest point of each is marked. */
-export function curves(lines, { xLabel, label }) {
-  const width = 520;
+export function curves(lines, { xLabel, label, width = 520 }) {
   const height = 230;
   const [left, right, top, bottom] = [44, 14, 8, 38];
   const all = lines.flatMap((line) => line.points);

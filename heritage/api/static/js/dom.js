@@ -40,7 +40,28 @@ export function show(element, ...children) {
 /** A link to another server, in a tab of its own; null where there is no address. */
 export function outside(url, text) {
   if (!url || safeUrl(url) === "#") return null;
-  return h("a", { href: url, target: "_blank", rel: "noopener noreferrer", class: "outside" }, text);
+  return h("a", { href: url, target: "_blank", rel: "noopener noreferrer", class: "outside", onclick: throughParent }, text);
+}
+
+/** A link to another page of the site that this one may be framed in, such as Airflow's. */
+export function upward(url, text) {
+  return h("a", { class: "button", href: url, target: "_top", onclick: throughParent }, text);
+}
+
+/** Airflow's frame (3.3: no allow-popups, no allow-top-navigation) lets no link out of it. The document around it has
+ *  our origin, though, and may follow the link in our place. */
+function throughParent(event) {
+  if (window.parent === window) return;
+  try {
+    const link = window.parent.document.createElement("a");
+    link.href = event.currentTarget.href;
+    link.target = event.currentTarget.target === "_top" ? "_self" : "_blank";
+    link.rel = "noopener noreferrer";
+    link.click();
+    event.preventDefault();
+  } catch {
+    // a frame of another origin: the link does what the browser allows
+  }
 }
 
 /** Call `work` once nobody has called again for `ms`. */

@@ -53,3 +53,8 @@ export const short = (digest, length = 12) => (digest ? String(digest).slice(0, 
 
 /** One form of a word or the other. */
 export const plural = (n, one, many = `${one}s`) => `${whole(n)} ${n === 1 ? one : many}`;
+
+/** 'a, b and c'. */
+export const series = (words) => (words.length > 1 ? `${words.slice(0, -1).join(", ")} and ${words.at(-1)}` : (words[0] ?? ""));
+
+export const capital = (text) => text.slice(0, 1).toUpperCase() + text.slice(1);

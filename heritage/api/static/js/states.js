@@ -1,5 +1,5 @@
 // What a page shows while it waits, when there is nothing, and when something failed: always with what to do next.
-import { h, show } from "./dom.js";
+import { h, show, upward } from "./dom.js";
 
 export const loading = (lines = 5) =>
   h("div", { class: "skeleton", role: "status", "aria-label": "Loading" }, Array.from({ length: lines }, () => h("span")));
@@ -21,7 +21,7 @@ export function failed(error, again) {
   const status = error.status ?? -1;
   const advice = ADVICE[status] ?? (status >= 500 ? ADVICE[503] : "Try again; if it stays, look at the server's log.");
   const title = status === 401 ? "Log in first" : status === 404 ? "Not found" : "This could not be loaded";
-  const login = h("a", { class: "button", href: "../auth/login", target: "_top" }, "Log in to Airflow");
+  const login = upward("../auth/login", "Log in to Airflow");
   return h(
     "div",
     { class: "state error", role: "alert" },

@@ -2,7 +2,7 @@
 import * as api from "../api.js";
 import { histogram, sparkline, timeline } from "../charts.js";
 import { h, outside, show } from "../dom.js";
-import { figure, percent, plural, whole } from "../format.js";
+import { capital, figure, percent, plural, series, whole } from "../format.js";
 import { empty, fillFrom, withCode } from "../states.js";
 import { table } from "../table.js";
 import { chip, HEALTH, healthOf, sign } from "../words.js";
@@ -31,14 +31,9 @@ async function content(id) {
 
 function banner(last, report) {
   const health = healthOf(last.status);
-  const moved = last.moved.length ? `${sentence(last.moved)} moved in window ${last.window}` : `Window ${last.window}: ${HEALTH[health].says}`;
-  return h("div", { class: `banner ${health}` }, h("strong", {}, sign(health), moved), h("p", {}, last.muted ? "This window is muted: it triggers nothing. " : "", last.columns.length ? `${plural(last.columns.length, "column")} drifted: ${last.columns.slice(0, 8).join(", ")}${last.columns.length > 8 ? ", ..." : ""}. ` : "", outside(report, "Full report")));
+  const moved = last.moved.length ? `${capital(series(last.moved))} moved in window ${last.window}` : `Window ${last.window}: ${HEALTH[health].says}`;
+  return h("div", { class: `banner ${health}` }, h("strong", {}, sign(health), moved), h("p", {}, last.muted ? "This window is muted: it triggers nothing. " : "", last.columns.length ? `${plural(last.columns.length, "column")} drifted: ${last.columns.slice(0, 8).join(", ")}${last.columns.length > 8 ? " and more" : ""}. ` : "", outside(report, "Full report")));
 }
-
-const sentence = (words) => {
-  const said = words.length > 1 ? `${words.slice(0, -1).join(", ")} and ${words.at(-1)}` : words[0];
-  return said[0].toUpperCase() + said.slice(1);
-};
 
 function facts(last, performance) {
   const was = performance?.reference?.accuracy;
@@ -72,15 +67,15 @@ function windows(verdicts) {
 async function drawPlots(place, id, window) {
   const { plots } = await api.plots(id, { window, columns: 12 }).catch(() => ({ plots: [] }));
   if (!plots.length) return;
-  const key = h("p", { class: "faint small" }, h("span", { class: "key" }, h("i", {}), "reference"), h("span", { class: "key" }, h("i", { class: "current" }), `window ${window}`), "share of values");
+  const key = h("p", { class: "faint small" }, h("span", { class: "key" }, h("i", {}), "reference"), h("span", { class: "key" }, h("i", { class: "current" }), `window ${window}`), h("span", { class: "key" }, "% of values"));
   const pictures = plots.map((plot) =>
     h("figure", { class: "card" }, h("figcaption", {}, h("span", {}, plot.name), chip(plot.level)), histogram(plot, `${plot.name}: reference and current distribution; effect ${figure(plot.effect)}`)),
   );
   show(place, h("h2", {}, "Distributions"), key, h("div", { class: "plots" }, pictures));
 }
 
-function columns({ columns: all, series, timeline: verdicts }) {
-  const history = (column) => series[column.name]?.psi_debiased;
+function columns({ columns: all, series: past, timeline: verdicts }) {
+  const history = (column) => past[column.name]?.psi_debiased;
   const list = table(
     [
       { title: "Column", text: true, header: true, value: (c) => c.name, cell: (c) => [c.name, c.family === "output" ? h("span", { class: "faint small" }, " output") : null] },

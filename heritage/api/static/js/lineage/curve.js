@@ -3,13 +3,14 @@
 const BEND = 34;
 
 /** Cytoscape's control points of an edge, as distances from and weights along the straight line between its ends.
- *  `via` are places that a long edge must pass ([x, y], from left to right); between two columns there are none. */
+ *  `via` are places that a long edge must pass level ([x, y, half width], from left to right); between neighbouring
+ *  columns there are none. */
 export function curve(from, fromSize, to, toSize, via = []) {
   const start = [from.x + fromSize.width / 2, from.y];
   const end = [to.x - toSize.width / 2, to.y];
   const middle = (start[0] + end[0]) / 2;
   const points = via.length
-    ? [[start[0] + BEND, start[1]], ...via.flatMap(([x, y]) => [[x - BEND, y], [x + BEND, y]]), [end[0] - BEND, end[1]]]
+    ? [[start[0] + BEND, start[1]], ...via.flatMap(([x, y, half]) => [[x - half, y], [x + half, y]]), [end[0] - BEND, end[1]]]
     : [[middle, start[1]], [middle, end[1]]];
   return relative(start, end, points);
 }

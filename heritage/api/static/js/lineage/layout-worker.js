@@ -28,13 +28,13 @@ function layered(nodes, edges) {
     return [id, x - left.get(x) / 2 + width / 2, y];
   });
   const columns = [...left.keys()].sort((a, b) => a - b);
-  const via = edges.map(([parent, child]) => passed(graph.edge(parent, child).points, columns, graph.node(parent).x, graph.node(child).x));
+  const via = edges.map(([parent, child]) => passed(graph.edge(parent, child).points, columns, left, [graph.node(parent).x, graph.node(child).x]));
   return { positions, via };
 }
 
-/** Where an edge crosses the columns between its ends: dagre keeps room for it there. */
-function passed(points, columns, from, to) {
-  return columns.filter((x) => x > from && x < to).map((x) => [x, heightAt(points, x)]);
+/** Where an edge crosses the columns between its ends ([x, y, half the column's width]): dagre keeps room for it there. */
+function passed(points, columns, wide, [from, to]) {
+  return columns.filter((x) => x > from && x < to).map((x) => [x, heightAt(points, x), wide.get(x) / 2]);
 }
 
 function heightAt(points, x) {

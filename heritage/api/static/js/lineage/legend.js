@@ -5,7 +5,7 @@ import { edgeSign, HEALTH, ORIGINS, RELATIONS, sign } from "../words.js";
 export function legend() {
   return h(
     "details",
-    { class: "legend", open: matchMedia("(min-width: 1100px) and (min-height: 760px)").matches },
+    { class: "legend", open: matchMedia("(min-width: 901px) and (min-height: 700px)").matches },
     h("summary", {}, "Legend"),
     h("div", { class: "columns" },
       h("ul", {}, Object.entries(HEALTH).map(([name, { label, says }]) => h("li", { title: says }, h("span", { class: name }, sign(name)), label))),

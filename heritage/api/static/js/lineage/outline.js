@@ -38,7 +38,7 @@ function line(kin, id, edge, { again, chosen, go }) {
     "li",
     {},
     h("span", { class: healthOf(node.health), title: HEALTH[healthOf(node.health)].label }, sign(node.health), h("span", { class: "unseen" }, HEALTH[healthOf(node.health)].label)),
-    h("button", { type: "button", class: "plain", "aria-current": id === chosen ? "true" : null, onclick: () => go(id) }, node.label || id.slice(0, 12)),
+    h("button", { type: "button", class: "plain", "aria-current": id === chosen && !again ? "true" : null, onclick: () => go(id) }, node.label || id.slice(0, 12)),
     (node.aliases ?? []).map((alias) => badge(alias, alias === "champion" ? "champion" : "")),
     how,
     again ? h("span", { class: "faint small" }, "(above)") : null,

@@ -60,7 +60,7 @@ class Page {
 
   async open(id, given) {
     this.search = searchField((card) => this.to(card.digest || card.address));
-    show(this.root, h("h1", { class: "unseen" }, "Lineage"), this.bar(), h("div", { class: "stage" }, h("div", { class: "drawing" }, this.canvas, this.list, this.told, legend(), this.zoomButtons()), this.panel));
+    show(this.root, h("h1", { class: "unseen" }, "Lineage"), this.bar(), h("div", { class: "stage" }, h("div", { class: "drawing" }, h("div", { class: "surface" }, this.canvas, this.list, this.told, this.zoomButtons()), legend()), this.panel));
     this.graph = new Graph(this.canvas, this.kin, { choose: (node) => this.to(node), expand: (node) => this.expand(node), placed: () => this.placed() });
     this.resized = new ResizeObserver(() => this.graph.cy.resize());
     this.resized.observe(this.canvas);
@@ -107,7 +107,6 @@ class Page {
     const { size } = this.kin.nodes;
     const more = this.cut ? "; more exist: a number behind a name tells how many children are hidden, Enter or a double click shows them" : "";
     this.told.textContent = `${plural(size, "version")}, ${plural(this.kin.edges.size, "edge")}${more}`;
-    if (this.graph.large && !this.canvas.dataset.placed) this.root.querySelector(".legend").open = false; // it would cover names
     this.canvas.dataset.placed = String(size);
     if (this.view === "list") this.drawList();
   }

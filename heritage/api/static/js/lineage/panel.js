@@ -2,7 +2,7 @@
 import * as api from "../api.js";
 import { sparkline } from "../charts.js";
 import { announce, h, outside } from "../dom.js";
-import { bytes, figure, moment, percent, plural, short, whole } from "../format.js";
+import { bytes, figure, moment, percent, plural, series, short, whole } from "../format.js";
 import { fillFrom } from "../states.js";
 import { badge, chip, edgeSign, originOf, relationOf, sign, healthOf } from "../words.js";
 
@@ -53,7 +53,7 @@ function verdict({ model, verdict: last }) {
     ({ timeline }) => place.replaceChildren(sparkline(timeline.map((v) => v.effect), last.status, `Effect of the last ${timeline.length} windows`)),
     () => {}, // the figures beside it say the same
   );
-  const said = last.moved.length ? `${last.moved.join(" and ")} moved, effect ${figure(last.effect)}` : `effect ${figure(last.effect)}`;
+  const said = last.moved.length ? `${series(last.moved)} moved, effect ${figure(last.effect)}` : `effect ${figure(last.effect)}`;
   return h(
     "div",
     { class: "last" },

@@ -1,7 +1,7 @@
 // One repair: the decision, what it rests on, what it is made of, and where it waits for approval.
 import * as api from "../api.js";
 import { curves } from "../charts.js";
-import { h, outside, show } from "../dom.js";
+import { h, outside, show, upward } from "../dom.js";
 import { figure, percent, plural, points, short, whole } from "../format.js";
 import { fillFrom } from "../states.js";
 import { table } from "../table.js";
@@ -41,7 +41,7 @@ function banner({ repair, decision, challenger, links }) {
     outside(links?.mlflow, "In MLflow"),
     outside(links?.report, "Full report"),
   ].filter(Boolean);
-  const approve = repair.decision === "accept" && links?.approval ? h("a", { class: "button", href: links.approval, target: "_top" }, "Go to the approval") : null;
+  const approve = repair.decision === "accept" && links?.approval ? upward(links.approval, "Go to the approval") : null;
   return h("div", { class: `banner ${level}` }, h("strong", {}, sign(level), `${lead}${decision.dry_run ? " (dry run)" : ""}`), h("p", {}, says), reasons(repair.reason), ways.length || approve ? h("p", { class: "ways" }, approve, ways) : null);
 }
 
@@ -84,7 +84,7 @@ function recipe({ plan, decision }) {
     {},
     h("h2", {}, "What it is made of"),
     h("p", {}, `Rung ${decision.rung}${steps}.`),
-    h("div", { class: "card bars" }, all.map(([name, share]) => h("div", { class: "bar-row" }, h("span", {}, name), h("meter", { min: 0, max: 1, value: share, class: "share", "aria-hidden": "true" }), h("span", { class: "number" }, figure(share))))),
+    h("div", { class: "card bars" }, all.map(([name, share]) => h("div", { class: "bar-row" }, h("span", {}, name), h("meter", { min: 0, max: 1, value: share, class: "share", "aria-hidden": "true" }), h("span", { class: "number" }, figure(share, 2))))),
   );
 }
 
@@ -106,12 +106,28 @@ function rungs(evidence) {
 function walked(evidence, decision) {
   const lines = (evidence?.curves ?? decision.curves ?? []).filter((curve) => curve.points.length > 1);
   if (!lines.length) return null;
-  const key = lines.map((line, i) => h("span", { class: "key" }, h("i", { class: `line-${i % 6}` }), name(line)));
-  const chart = curves(lines.map((line) => ({ name: name(line), points: line.points })), { xLabel: "share of the donor", label: `Loss along ${plural(lines.length, "line")} from the drifted version to its donors` });
-  return h("section", {}, h("h2", {}, "Along the lines"), h("div", { class: "card" }, h("p", {}, key), chart, h("p", { class: "small faint" }, "Mean negative log-likelihood (nats) of tuning rows on the way to each donor; the larger dot is the lowest.")));
+  const [first, later] = [true, false].map((plain) => finest(lines.filter((line) => plain === !Object.keys(line.start ?? {}).length)));
+  return h(
+    "section",
+    {},
+    h("h2", {}, "Along the lines"),
+    first.length ? lineChart(first, "From the drifted version to each donor.") : null,
+    later.length ? h("details", {}, h("summary", {}, "From the best mix to each donor"), lineChart(later, "From the mix that was best so far to each donor.")) : null,
+  );
 }
 
-const name = (line) => (Object.keys(line.start ?? {}).length ? `${line.donor}, from a mix` : line.donor);
+/** Of several walks to one donor, the one with the most looks, and of those the last. */
+const finest = (lines) => {
+  const best = new Map();
+  for (const line of lines) if (line.points.length >= (best.get(line.donor)?.points.length ?? 0)) best.set(line.donor, line);
+  return [...best.values()];
+};
+
+function lineChart(lines, what) {
+  const key = lines.map((line, i) => h("span", { class: "key" }, h("i", { class: `line-${i % 6}` }), line.donor));
+  const chart = curves(lines.map(({ donor, points: looks }) => ({ name: donor, points: looks })), { xLabel: "share of the donor", label: `Loss along ${plural(lines.length, "line")}`, width: Math.min(560, document.getElementById("content").clientWidth - 70) });
+  return h("div", { class: "card" }, h("p", {}, key), chart, h("p", { class: "small faint" }, `${what} Mean negative log-likelihood (nats) on tuning rows; the larger dot is the lowest.`));
+}
 
 function donors(decision) {
   const known = Object.entries(decision.donors ?? {}).map(([label, health]) => ({ label, health, reason: "" }));
