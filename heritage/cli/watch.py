@@ -21,16 +21,19 @@ def register(main: typer.Typer) -> None:
 def observe(
     address: Annotated[str, typer.Argument(help="The deployed version: name@champion or name/3.")],
     window: Annotated[str, typer.Argument(help="Window id that sorts by time, such as 2026-11-22T07.")],
-    rows: Annotated[Path, typer.Argument(help="npz with x, and y where labels are known.")],
+    rows: Annotated[Path, typer.Argument(help="npz with x, or parquet; with y where labels are known.")],
     counters_only: Annotated[bool, typer.Option("--counters-only", help="Do not keep the rows themselves.")] = False,
     json: JsonFlag = False,
 ) -> None:
     """Take in a batch of rows that a deployed version saw."""
-    from heritage.cli.files import read_rows
+    from heritage.cli.files import read_bytes, read_rows
+    from heritage.drift.tables import rows_of_parquet
     from heritage.flows.observe import observe as flow
 
+    table = rows.suffix.lower() in (".parquet", ".pq")
+    given = rows_of_parquet(read_bytes(rows, "a parquet file"), str(rows)) if table else read_rows(rows)
     ctx = connect()
-    key = flow(ctx, ctx.registry.version(address), window, read_rows(rows), not counters_only)
+    key = flow(ctx, ctx.registry.version(address), window, given, not counters_only)
     if json:
         print_json({"counters": key})
     else:

@@ -6,6 +6,7 @@ one mistyped value and not a column of text.
 
 import re
 from collections.abc import Callable, Collection, Iterator, Mapping
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from pandas.api import types
 from heritage.drift.numeric import CHUNK
 from heritage.errors import BadInput, NotFound
 from heritage.names import printable
+from heritage.rows import Rows
 
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}(?:[T ]\d{2}:\d{2}(?::\d{2}(?:\.\d+)?)?(?:Z|[+-]\d{2}:?\d{2})?)?")
 _WHOLE = re.compile(r"^(-?\d+)\.0+$")
@@ -56,6 +58,25 @@ def stream_table(path: Path, schema: Mapping[str, str]) -> Iterator[pd.DataFrame
             yield _typed(piece, schema)
 
 
+def rows_of_parquet(data: bytes, where: str) -> Rows:
+    """Rows of a parquet file: the columns `y` (class indexes) and `id` where there are any, all others as numbers.
+
+    `x` has shape (n, columns), in the file's order. `BadInput` naming `where` for a damaged file and for columns that
+    hold no numbers, or missing labels.
+    """
+    frame = _readable(where, lambda: _parquet(BytesIO(data)).read().to_pandas())
+    numbers = frame.drop(columns=[name for name in ("y", "id") if name in frame.columns])
+    wrong = [str(name) for name in numbers.columns if not types.is_numeric_dtype(numbers[name].dtype)]
+    if wrong or not len(numbers.columns):
+        raise BadInput(f"{where}: columns {', '.join(map(printable, wrong)) or 'beside y and id'} hold no numbers")
+    y = frame["y"] if "y" in frame.columns else None
+    if y is not None and (not types.is_integer_dtype(y.dtype) or y.isna().any()):
+        raise BadInput(f"{where}: column y holds {y.dtype}, or lacks values; give whole numbers, the class indexes")
+    ids = np.array(frame["id"].astype(str), np.str_) if "id" in frame.columns else None
+    x = numbers.to_numpy(np.float32, na_value=np.nan)
+    return Rows(x, None if y is None else y.to_numpy(np.int64), ids)
+
+
 def _is_parquet(path: Path) -> bool:
     if not path.exists():
         raise NotFound(f"{path}: no such file")
@@ -67,7 +88,7 @@ def _is_parquet(path: Path) -> bool:
     return suffix != ".csv"
 
 
-def _parquet(path: Path) -> Any:
+def _parquet(path: Path | BytesIO) -> Any:
     import pyarrow.parquet
 
     return pyarrow.parquet.ParquetFile(path)
@@ -78,7 +99,7 @@ def _read_csv(path: Path, **options: Any) -> Any:
     return pd.read_csv(path, encoding="utf-8", float_precision="round_trip", **options)
 
 
-def _readable(path: Path, read: Callable[[], Any]) -> Any:
+def _readable(path: Path | str, read: Callable[[], Any]) -> Any:
     """What `read` returns; `BadInput` where the reader says that the file is damaged."""
     import pyarrow
 

@@ -2,6 +2,7 @@
 
     windows/<model>/<version>/<window>/<producer>-<seq>.npz   drift counters (the agent writes them)
     rows/<model>/<version>/<window>/<digest>.npz              rows, where the user keeps them; with y where labelled
+    rows/<model>/<version>/<window>/<name>.parquet            the same as a table, put there by others
     chosen/<model>/<version>/<window>/<digest>.npz            labelled rows that were picked for being hard
     predictions/<model>/<version>/<window>/<producer>-<seq>.npz   answers by prediction id (the agent writes them)
     truth/<model>/<version>/<window>/<digest>.npz             labels that came later, by prediction id
@@ -16,6 +17,7 @@ from datetime import UTC, datetime
 
 import numpy as np
 
+from heritage.drift.tables import rows_of_parquet
 from heritage.drift.window import Window
 from heritage.errors import NotFound
 from heritage.flows.context import Context
@@ -86,7 +88,9 @@ def read_rows(ctx: Context, version: ModelVersion, windows: list[str]) -> Kept:
 
 def _batches(ctx: Context, version: ModelVersion, kind: str, windows: list[str]) -> list[Rows]:
     keys = [key for window in windows for key in ctx.store.list(prefix(kind, version, window))]
-    return [from_npz(ctx.store.get(key), key) for key in sorted(keys)]
+    return [
+        (rows_of_parquet if key.endswith(".parquet") else from_npz)(ctx.store.get(key), key) for key in sorted(keys)
+    ]
 
 
 def _digests(rows: Rows | None) -> set[str]:

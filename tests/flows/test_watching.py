@@ -1,20 +1,26 @@
 """The drift check on a small deployed model: rules of its own, late labels, late windows, past hours, ancestors."""
 
 import dataclasses
+import json
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
+import pandas as pd
 import pytest
+import structlog
+from typer.testing import CliRunner
 
+from heritage.cli import app
 from heritage.drift.agent import DriftAgent
 from heritage.errors import BadInput
 from heritage.flows import check_drift, judgements, late_labels, register, windows
 from heritage.flows.networks import manifest_of, network_of, state_of
 from heritage.flows.observe import observe
 from heritage.flows.profiles import fit_profile, profile_of
+from heritage.local.environment import client_environment
 from heritage.records import Architecture, Origin, ParentEdge, Relation
 from heritage.rows import Rows
-from heritage.settings import DriftSettings
+from heritage.settings import DriftSettings, settings
 from heritage.weights.checkpoint import Checkpoint
 from heritage.weights.network import load, probabilities
 from tests.deployed import connection, deployed, reference, registered, weights
@@ -32,8 +38,8 @@ def rows(seed, n=300, shift=0.0):
 
 
 def with_drift(deployed, **drift):
-    settings = deployed.ctx.settings.model_copy(update={"drift": DriftSettings.model_validate(drift)})
-    return dataclasses.replace(deployed.ctx, settings=settings)
+    chosen = deployed.ctx.settings.model_copy(update={"drift": DriftSettings.model_validate(drift)})
+    return dataclasses.replace(deployed.ctx, settings=chosen)
 
 
 def answers(deployed, window, seed=0, n=600, prefix=""):
@@ -302,3 +308,66 @@ def test_without_a_profile_nothing_is_judged_and_the_reason_is_told(deployed, tm
     result = check_drift.run(ctx, bare.address)
     assert (result["status"], result["judged"], result["triggered"]) == ("insufficient", [], False)
     assert "has no drift profile" in result["reason"]
+
+
+# --- from a shell
+
+
+def test_batches_and_late_labels_are_taken_from_tables(deployed, tmp_path, monkeypatch):
+    chosen, version = deployed.ctx.settings, deployed.versions[0]
+    variables = client_environment(chosen.s3, chosen.mlflow.tracking_uri) | {
+        "HERITAGE_ALLOWED_BUILDERS": "torch.nn",
+        "HERITAGE_WORK_DIR": str(chosen.work_dir),
+    }
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    settings.cache_clear()
+    monkeypatch.setattr(structlog, "configure", lambda **_: None)
+    run = lambda *args: CliRunner().invoke(app, [*map(str, args)])  # noqa: E731
+    ids, said = answers(deployed, HOURS[20])
+    frame = pd.DataFrame(rows(20).x, columns=list("abcd"))
+    frame.to_parquet(tmp_path / "rows.parquet")
+    labels = pd.DataFrame({"id": [*ids, "nobody"], "label": [*reference_like(deployed, said, wrong=0.5), 1]})
+    labels.to_csv(tmp_path / "late.csv", index=False)
+
+    assert run("observe", version.address, HOURS[20], tmp_path / "rows.parquet", "--counters-only").exit_code == 0
+    taken = run("drift", "labels", deployed.name, tmp_path / "late.csv", "--json")
+    checked = run("drift", "run", deployed.name, "--json")
+
+    assert taken.exit_code == 3  # one id is unknown
+    assert json.loads(taken.stdout) | {"windows": 1} == {
+        "taken": 600,
+        "windows": 1,
+        "unknown": 1,
+        "unknown_ids": ["nobody"],
+    }
+    assert checked.exit_code == 3
+    assert json.loads(checked.stdout)[0]["moved"] == ["performance"]
+    assert check_drift.verdicts(deployed.ctx, version)[0].rows == 900
+    for bad, reason in (("id,label\na,1.5\n", "row 1 has no id, or a label"), ("id\na\n", "has no column label")):
+        (tmp_path / "bad.csv").write_text(bad)
+        refused = run("drift", "labels", deployed.name, tmp_path / "bad.csv")
+        assert (refused.exit_code, reason in " ".join(refused.stderr.split())) == (1, True)
+    settings.cache_clear()
+
+
+def test_rows_that_others_keep_as_parquet_are_read_with_ours(deployed):
+    ctx, version = deployed.ctx, deployed.versions[0]
+    frame = pd.DataFrame(rows(21, 50).x, columns=list("abcd")).assign(y=1, id=[f"r{i}" for i in range(50)])
+    key = f"{windows.prefix('rows', version, HOURS[21])}part-0.parquet"
+    ctx.store.put(key, frame.to_parquet())
+    windows.keep_rows(ctx, version, HOURS[21], Rows(rows(22, 30).x))
+    kept = windows.read_rows(ctx, version, [HOURS[21]])
+    assert (len(kept.labelled), len(kept.unlabelled)) == (50, 30)
+    assert set(kept.labelled.ids) == set(frame["id"])
+    for broken, reason in (
+        (frame.assign(a="text"), "columns a hold no numbers"),
+        (frame.assign(y=1.5), "column y holds float64"),
+        (frame[["y"]], "beside y and id hold no numbers"),
+    ):
+        ctx.store.put(key, broken.to_parquet())
+        with pytest.raises(BadInput, match=reason):
+            windows.read_rows(ctx, version, [HOURS[21]])
+    ctx.store.put(key, frame.to_parquet()[:-40])
+    with pytest.raises(BadInput, match=r"part-0\.parquet: not a readable table"):
+        windows.read_rows(ctx, version, [HOURS[21]])
