@@ -168,8 +168,10 @@ class Champion:
 
     def _note(self, address: str, error: Exception) -> None:
         self.failures += 1
-        self.problem = f"{address or 'registry'}: {printable(str(error), 500) or type(error).__name__}"
-        _log.warning("still serving the version before: %s", self.problem)
+        problem = f"{address or 'registry'}: {printable(str(error), 500) or type(error).__name__}"
+        if problem != self.problem:  # an outage is logged once, not at every look
+            _log.warning("still serving the version before: %s", problem)
+        self.problem = problem
         if address:
             times = 1 + (self._refused.times if self._refused.address == address else 0)
             wait_s = min(self._poll_s * 2.0**times, MAX_RETRY_S)

@@ -374,6 +374,24 @@ def test_a_damaged_log_is_refused():
         predictions.from_bytes(PROFILE.to_bytes(), "k")
 
 
+def test_late_labels_survive_their_file_and_damaged_ones_are_refused():
+    came = predictions.LateLabels(np.array(["a", "b"]), np.array([1, 0]), "2026-01-05T07:00:00+00:00")
+    again = predictions.LateLabels.from_bytes(came.to_bytes(), "k")
+    assert (again.ids.tolist(), again.labels.tolist(), again.arrived) == (["a", "b"], [1, 0], came.arrived)
+    assert again.digest == came.digest
+    later = predictions.LateLabels(came.ids, came.labels, "2027-01-01T00:00:00+00:00")
+    assert later.digest == came.digest  # the same labels again are the same labels
+    for wrong in (
+        predictions.LateLabels(came.ids, came.labels[:1]),
+        predictions.LateLabels(came.ids, came.labels.astype(float)),
+        predictions.LateLabels(np.array([1, 2]), came.labels),
+    ):
+        with pytest.raises(BadInput, match=r"k: .*damaged"):
+            predictions.LateLabels.from_bytes(wrong.to_bytes(), "k")
+    with pytest.raises(BadInput, match="not a heritage late labels"):
+        predictions.LateLabels.from_bytes(PROFILE.to_bytes(), "k")
+
+
 def test_logs_are_bounded_too(agent, monkeypatch):
     monkeypatch.setattr(outbox, "MAX_LOGGED", 60)
     agent.observe(X[:50], P[:50], [str(i) for i in range(50)])

@@ -168,3 +168,11 @@ def test_repeated_rows_are_told_from_many_rows():
         repeated.update(frame.iloc[:100])
     assert fresh.distinct_rows == pytest.approx(5_000, rel=0.06)
     assert repeated.distinct_rows == pytest.approx(100, rel=0.06)
+
+
+def test_a_window_is_as_large_as_its_cells_whatever_it_counted():
+    def held(rows):
+        window = Window.empty(PROFILE).update(mixed_frame(np.random.default_rng(5), rows))
+        return sum(part.nbytes for part in (window.counters, window.registers, window.instants))
+
+    assert held(10) == held(20_000) < 200_000
