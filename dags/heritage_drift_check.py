@@ -6,12 +6,14 @@ from typing import Any
 from airflow.sdk import CronTriggerTimetable, Param, dag, task
 from airflow.sdk.exceptions import AirflowSkipException
 from heritage_assets import DRIFTED
+from heritage_notify import failed
 
 
 @dag(
     schedule=CronTriggerTimetable("0 * * * *", timezone="UTC"),
     catchup=False,
     max_active_runs=1,
+    on_failure_callback=failed(),
     tags=["heritage", "drift"],
     default_args={"retries": 2, "retry_delay": timedelta(seconds=10)},
     params={

@@ -8,6 +8,7 @@ from airflow.providers.standard.operators.hitl import ApprovalOperator
 from airflow.providers.standard.operators.trigger_dagrun import TriggerDagRunOperator
 from airflow.sdk import TriggerRule, dag, task
 from heritage_assets import CHALLENGER, Job, jobs
+from heritage_notify import approval_asked, failed
 
 from heritage.settings import settings
 
@@ -17,6 +18,7 @@ _RULES = settings().promote
 @dag(
     schedule=[CHALLENGER],
     catchup=False,
+    on_failure_callback=failed(),
     tags=["heritage", "promote"],
     default_args={"retries": 2, "retry_delay": timedelta(seconds=10)},
     params={
@@ -73,6 +75,7 @@ def heritage_promote() -> None:
         defaults="Reject",
         response_timeout=timedelta(hours=_RULES.timeout_hours),
         assigned_users=[{"id": user, "name": user} for user in _RULES.approvers] or None,
+        notifiers=approval_asked("brief"),
         retries=0,  # a retry would throw the answer away and ask again
     )
     moved = move_aliases(challenger)

@@ -123,6 +123,15 @@ class RecoverySettings(_Section):
     # whether a new version is compared with its three nearest relatives' weights, or by fingerprints alone
     weights: bool = True
     chunk: int = Field(default=25, ge=1)  # versions of one mapped task
+    # a family of at most so many models is looked at as a whole when a version joins it
+    together: int = Field(default=60, ge=0)
+    # modules that register further methods when they are imported, separated by commas
+    plugins: Annotated[tuple[str, ...], NoDecode] = ()
+
+    @field_validator("plugins", mode="before")
+    @classmethod
+    def _split(cls, value: object) -> object:
+        return tuple(p.strip() for p in value.split(",") if p.strip()) if isinstance(value, str) else value
 
 
 class LabelSettings(_Section):
@@ -207,6 +216,17 @@ class EventsSettings(_Section):
     deadline_s: float = Field(default=2.0, gt=0)  # work waits for an event no longer than this
 
 
+class NotifySettings(_Section):
+    """Who is told that an approval waits or a DAG failed: any notifier of Airflow, by its class; docs/events.md.
+
+    In `arguments`, {subject}, {message}, {link} and {html} stand for what is told.
+    """
+
+    notifier: str = ""
+    arguments: dict[str, str] = Field(default_factory=dict)
+    deadline_s: float = Field(default=10.0, gt=0)
+
+
 class Settings(BaseSettings):
     """All settings of heritage; frozen."""
 
@@ -230,6 +250,7 @@ class Settings(BaseSettings):
     audit: AuditSettings = AuditSettings()
     api: ApiSettings = ApiSettings()
     events: EventsSettings = EventsSettings()
+    notify: NotifySettings = NotifySettings()
     serve: ServeSettings = ServeSettings()
     # packages whose code may build a network, separated by commas: 'acme.nets,acme.vision'
     allowed_builders: Annotated[tuple[str, ...], NoDecode] = ("heritage.demo",)
