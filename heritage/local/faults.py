@@ -1,6 +1,7 @@
 """A loopback HTTP proxy that fails on purpose, so that tests meet real lost answers, resets and slow servers."""
 
 import http.client
+import re
 import socket
 import socketserver
 import struct
@@ -13,6 +14,8 @@ from dataclasses import dataclass
 from typing import cast
 
 from heritage.local.ports import LOOPBACK
+
+_HOST = re.compile(rb"\r\nhost:[^\r]*\r\n", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -47,15 +50,17 @@ def failure(status: int, code: str, message: str = "as planned") -> Fault:
 class FaultProxy(socketserver.ThreadingTCPServer):
     """Passes each request on to `target_port`, with the next of `faults`; afterwards with `then`.
 
-    One request a connection. `seen` counts the requests.
+    One request a connection. `seen` counts the requests. With `as_target` the server is told that it was called by
+    its own address, for one that refuses others; a signature over the address would break.
     """
 
     daemon_threads = True
     allow_reuse_address = True
 
-    def __init__(self, target_port: int) -> None:
+    def __init__(self, target_port: int, as_target: bool = False) -> None:
         super().__init__((LOOPBACK, 0), _Handler)
         self.target_port = target_port
+        self.as_target = as_target
         self.faults: deque[Fault] = deque()
         self.then = PASS
         self.seen = 0
@@ -79,9 +84,9 @@ class FaultProxy(socketserver.ThreadingTCPServer):
 
 
 @contextmanager
-def fault_proxy(target_port: int) -> Iterator[FaultProxy]:
+def fault_proxy(target_port: int, as_target: bool = False) -> Iterator[FaultProxy]:
     """A running proxy before the server on `target_port`."""
-    with FaultProxy(target_port) as proxy:
+    with FaultProxy(target_port, as_target) as proxy:
         thread = threading.Thread(target=proxy.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
         thread.start()
         try:
@@ -97,6 +102,8 @@ class _Handler(socketserver.BaseRequestHandler):
         proxy = cast(FaultProxy, self.server)
         try:
             request = _request(client)
+            if request and proxy.as_target:
+                request = _HOST.sub(f"\r\nHost: {LOOPBACK}:{proxy.target_port}\r\n".encode(), request, count=1)
             if request:
                 self._meet(proxy.next_fault(), proxy.target_port, request)
         except OSError:
