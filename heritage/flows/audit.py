@@ -68,6 +68,23 @@ def run(ctx: Context, *, weights: bool = False, index: Path | None = None, dry_r
     return result
 
 
+def counted(result: dict[str, Any]) -> dict[str, Any]:
+    """What `run` returned without its findings, and the worst of them in words: small enough for an XCom."""
+    worst = [f"{f['subject']}: {f['message']}" for f in result["findings"] if f["severity"] == Severity.ERROR][:5]
+    return {**{key: result[key] for key in ("at", "versions", "locked", "counts")}, "worst": worst}
+
+
+def keep_report(ctx: Context, key: str) -> str:
+    """Id of the MLflow run with the HTML report on what the last `run` found and on the fleet; one run a `key`."""
+    from heritage.flows import audit_masks, audit_report
+
+    found = stored(ctx)
+    if found is None:
+        raise NotFound("there is no audit to report on; run: heritage audit")
+    known = list(entries(ctx))
+    return audit_report.report(ctx, key, found, known, audit_masks.run(ctx, known))
+
+
 def stored(ctx: Context) -> dict[str, Any] | None:
     """What the last `run` stored; None before the first."""
     try:

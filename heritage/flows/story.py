@@ -25,11 +25,11 @@ BEGIN, END = "[heritage-begin]: # (story)", "[heritage-end]: # (story)"
 def write(ctx: Context, address: str) -> bool:
     """Write the story of the version at `address`; True where something changed. Nothing for one without manifest.
 
-    A handful of requests, and one a model of its family.
+    A handful of requests, and one a relative that is drawn.
     """
     version = ctx.registry.version(address)
     manifest = ctx.registry.manifest(version)
-    return manifest is not None and _write(ctx, facts_of(ctx, version, manifest, family_of(ctx, version)))
+    return manifest is not None and _write(ctx, facts_of(ctx, version, manifest, family_of(ctx, version, manifest)))
 
 
 def refresh(ctx: Context, entries: Iterable[Entry]) -> int:

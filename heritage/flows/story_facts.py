@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any
 
 from heritage.drift.verdict import Verdict
@@ -19,6 +20,7 @@ from heritage.registry import FAMILY
 
 DRIFT_TAG = "heritage.drift"
 _CHILDREN = 20
+_FAMILY = 60  # members that are read for one story: a request a model
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,13 +64,30 @@ class Family:
         return cls(members, tagged_graph(members))
 
 
-def family_of(ctx: Context, version: ModelVersion) -> Family:
-    """The family that the version's tag names, read from the registry; the version alone where that is no name."""
+def family_of(ctx: Context, version: ModelVersion, manifest: Manifest) -> Family:
+    """The family that the version's tag names, read from the registry; of a large one the version's near relatives."""
     try:
         name = check_name(version.tags.get(FAMILY, ""), "family")
     except HeritageError:
-        return Family.of([version])
-    return Family.of([*ctx.registry.versions(family=name), version])
+        return Family.of(_near(ctx, version, manifest))
+    members = list(islice(ctx.registry.versions(family=name), _FAMILY + 1))
+    return Family.of([*members, version] if len(members) <= _FAMILY else _near(ctx, version, manifest))
+
+
+def _near(ctx: Context, version: ModelVersion, manifest: Manifest) -> list[ModelVersion]:
+    """The version, some of its children, and its ancestors, read one by one."""
+    found = [version, *islice(ctx.registry.versions(parent=version.digest), _CHILDREN + 1)]
+    waiting, seen = [edge.digest for edge in manifest.parents], {version.digest}
+    while waiting and len(seen) < _FAMILY:
+        digest = waiting.pop(0)
+        if digest in seen:
+            continue
+        seen.add(digest)
+        own = list(islice(ctx.registry.versions(digest=digest), 3))
+        found += own
+        above = next((e.manifest for e in ctx.registry.entries(own) if e.manifest), None)
+        waiting += [edge.digest for edge in above.parents] if above else []
+    return found
 
 
 def facts_of(ctx: Context, version: ModelVersion, manifest: Manifest, family: Family) -> Facts:

@@ -12,6 +12,7 @@ from heritage.flows import ingest
 
 ROOT = Path(__file__).parents[2]
 DAGS = {
+    "heritage_audit",
     "heritage_drift_check",
     "heritage_ingest",
     "heritage_label",
@@ -153,6 +154,21 @@ def test_families_and_trees_are_found_again_and_what_was_said_stays(bag, on_stag
     stored = json.loads(ctx.store.get("families/trees/digits-root.json"))
     assert stored["models_updated"] == 0
     assert stored["tree_statistics"]["valid"]
+
+
+def test_the_audit_finds_nothing_in_a_sound_registry_and_fails_where_a_tag_was_forged(bag, on_stage):
+    ctx, model = on_stage.ctx, on_stage.family["digits-lora"]
+    sound = bag.dags["heritage_audit"].test(run_conf={"weights": True})
+    assert set(outcome(sound).values()) == {"success"}, json.loads(ctx.store.get("audit/findings.json"))
+
+    ctx.registry.set_tag(model, f"heritage.parent.{'ab' * 6}", "finetune:attested:1.0")
+    forged = outcome(bag.dags["heritage_audit"].test())
+    ctx.registry._writer.remove_tag(ctx.registry.version(model.address), f"heritage.parent.{'ab' * 6}")
+
+    assert forged["judge"] == "failed"
+    assert forged["report"] == "success"
+    found = json.loads(ctx.store.get("audit/findings.json"))["findings"]
+    assert ("tag_without_edge", model.address) in {(f["kind"], f["subject"]) for f in found}
 
 
 def manifests(ctx):

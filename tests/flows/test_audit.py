@@ -4,6 +4,7 @@ MLflow runs embedded on SQLite with artifacts in a folder, which the tests tampe
 """
 
 import json
+import shutil
 import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -19,7 +20,7 @@ from typer.testing import CliRunner
 
 from heritage.cli import app
 from heritage.errors import Conflict
-from heritage.flows import attest, audit, copies, register, story
+from heritage.flows import attest, audit, audit_masks, copies, register, story, story_facts
 from heritage.flows.context import Context
 from heritage.lineage.codec import MANIFEST_PATH, decode, encode
 from heritage.lineage.index import LineageIndex
@@ -265,6 +266,64 @@ def test_the_commands_tell_errors_by_their_exit_code(
     raw(ctx).delete_model_version_tag("by-command", "1", "heritage.data")
     code, found = command("audit", "--accept", "by-command/1")
     assert (code, found["locked"]) == (0, False)
+
+
+def test_the_story_of_a_member_of_a_large_family_is_told_from_its_near_relatives(
+    ctx: Context, add: Callable[..., ModelVersion], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(story_facts, "_FAMILY", 4)
+    line = [add("line-0")]
+    for number in range(1, 4):
+        line.append(add(f"line-{number}", edge(line[-1])))
+
+    assert story.write(ctx, "line-2/1")
+
+    told = description(ctx, "line-2")
+    assert all(f"line-{number}/1" in told for number in range(4))
+    assert "finetune declared  ◀" in told
+
+
+def test_masks_of_pruned_versions_are_computed_once_and_compared_with_their_parents(
+    ctx: Context, tmp_path: Path
+) -> None:
+    weights = np.random.default_rng(3).normal(size=(48, 40)).astype(np.float32)
+    pruned = np.where(np.abs(weights) > np.median(np.abs(weights)), weights, 0)
+    tuned = np.where(pruned != 0, pruned + np.float32(0.01), 0).astype(np.float32)
+    made: list[ModelVersion] = []
+    for name, tensor in (("dense", weights), ("pruned", pruned), ("tuned", tuned)):
+        write_safetensors(tmp_path / f"{name}.safetensors", {"w": tensor})
+        parents = tuple(replace(edge(p), relation=Relation.PRUNE) for p in made[-1:])
+        made.append(register.run(ctx, register.Registration(name, tmp_path / f"{name}.safetensors", parents=parents)))
+
+    found = {r["address"]: r for r in audit_masks.run(ctx, audit.entries(ctx))}
+
+    assert found.keys() == {"pruned/1", "tuned/1"}
+    assert found["pruned/1"]["sparsity"] == 0.5
+    assert found["pruned/1"]["parents"] == {}
+    assert found["tuned/1"]["parents"][made[1].digest]["containment"] == 1.0
+    assert found["tuned/1"]["parents"][made[1].digest]["repruned_phi"] > 0.95
+    assert found["pruned/1"]["clusters"]["corrected"]["separation_ratio"] > 0
+
+    # what was found once is not computed again: the weights are not needed any more
+    shutil.rmtree(ctx.settings.work_dir / "weights")
+    for version in made:
+        file(ctx, version, f"weights/{version.name}.safetensors").rename(tmp_path / f"{version.name}.kept")
+    assert {r["address"]: r for r in audit_masks.run(ctx, audit.entries(ctx))} == found
+
+
+def test_the_report_is_one_run_a_key_and_escapes_what_it_shows(ctx: Context, add: Callable[..., ModelVersion]) -> None:
+    add("reported")
+    raw(ctx).set_model_version_tag("reported", "1", "heritage.data", "<script>alert(1)</script>")
+    audit.run(ctx)
+
+    run_id = audit.keep_report(ctx, "weekly")
+
+    assert audit.keep_report(ctx, "weekly") == run_id
+    kept = Path(raw(ctx).get_run(run_id).info.artifact_uri)
+    page = (kept / "audit.html").read_text()
+    assert "<script" not in page
+    assert "&lt;script&gt;" in page
+    assert (kept / "fleet" / "drift" / "config_drift_pairs.csv").exists()
 
 
 def description(ctx: Context, name: str) -> str:
