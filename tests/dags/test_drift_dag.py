@@ -42,7 +42,8 @@ def test_a_backfill_judges_each_hour_and_changes_nothing_the_second_time(bag, wa
     ctx, version, dag = watched.ctx, watched.versions[0], bag.dags["heritage_drift_check"]
 
     def backfill(hour):
-        run = dag.test(logical_date=datetime(2026, 2, 1, hour, tzinfo=UTC), run_conf={"model": watched.name})
+        at = None if hour is None else datetime(2026, 2, 1, hour, tzinfo=UTC)
+        run = dag.test(logical_date=at, run_conf={"model": watched.name})
         return outcome(run), {v.window: v.status for v in check_drift.verdicts(ctx, version)}
 
     states, judged = backfill(1)
@@ -57,3 +58,5 @@ def test_a_backfill_judges_each_hour_and_changes_nothing_the_second_time(bag, wa
 
     assert (states["check[0]"], states["alarm[0]"]) == ("success", "skipped")  # a later hour has been judged since
     assert {key: ctx.store.get(key) for kind in ("verdicts/", "judged/") for key in ctx.store.list(kind)} == kept
+    states, judged = backfill(None)  # started by hand, for no hour in particular
+    assert (states["alarm[0]"], len(judged)) == ("success", 3)

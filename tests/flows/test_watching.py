@@ -322,7 +322,7 @@ def test_batches_and_late_labels_are_taken_from_tables(deployed, tmp_path, monke
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
     settings.cache_clear()
-    monkeypatch.setattr(structlog, "configure", lambda **_: None)
+    monkeypatch.setattr(structlog, "configure", lambda **_: None)  # else it goes on writing to this test's stderr
     run = lambda *args: CliRunner().invoke(app, [*map(str, args)])  # noqa: E731
     ids, said = answers(deployed, HOURS[20])
     frame = pd.DataFrame(rows(20).x, columns=list("abcd"))

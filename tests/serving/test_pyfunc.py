@@ -5,7 +5,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import structlog
+from typer.testing import CliRunner
 
+from heritage.cli import app
 from heritage.errors import BadInput
 from heritage.flows.networks import manifest_of, network_of, state_of
 from heritage.local.environment import client_environment
@@ -92,3 +95,12 @@ def test_a_version_that_nothing_can_run_is_not_packaged(deployed, tmp_path):
     bare = deployed.ctx.registry.register(f"{deployed.name}-raw", tmp_path / "w.safetensors").version
     with pytest.raises(BadInput, match="names its architecture"):
         deployed.ctx.registry.log_pyfunc(bare, tmp_path)
+
+
+def test_a_version_is_packaged_from_a_shell(deployed, environment, monkeypatch):
+    monkeypatch.setattr(structlog, "configure", lambda **_: None)  # else it goes on writing to this test's stderr
+    run = lambda *args: CliRunner().invoke(app, ["package", f"{deployed.name}@champion", *args])  # noqa: E731
+    planned = run("--dry-run")
+    assert (planned.exit_code, "would store" in planned.stdout) == (0, True)
+    found = json.loads(run("--json").stdout)
+    assert found == {"version": f"{deployed.name}/1", "uri": f"runs:/{deployed.versions[0].run_id}/pyfunc"}
