@@ -73,7 +73,16 @@ def embedded(folder: Path, seaweed: S3Settings) -> Context:
         s3=seaweed.model_copy(update={"bucket": store.bucket}),
         work_dir=folder / "work",
     )
+    # else MLflow would keep artifacts in the folder that the tests are started in
+    client_of(settings).create_experiment("heritage", artifact_location=str(folder / "artifacts"))
     return Context(Registry.connect(settings, store), store, settings)
+
+
+def client_of(settings: Settings) -> Any:
+    """MLflow's own client of this registry."""
+    from mlflow.tracking import MlflowClient
+
+    return MlflowClient(settings.mlflow.tracking_uri, settings.mlflow.tracking_uri)
 
 
 def environment(ctx: Context) -> dict[str, str]:
@@ -94,7 +103,7 @@ def by_hand(client: Any, folder: Path, name: str, state: State, **tags: str) -> 
     path = folder / uuid.uuid4().hex / "model.safetensors"
     path.parent.mkdir(parents=True)
     write_safetensors(path, state)
-    run = client.create_run(_experiment(client))
+    run = client.create_run(client.get_experiment_by_name("heritage").experiment_id)
     client.log_artifact(run.info.run_id, str(path), "weights")
     if not client.search_registered_models(f"name = '{name}'"):
         client.create_registered_model(name)
@@ -105,8 +114,3 @@ def by_hand(client: Any, folder: Path, name: str, state: State, **tags: str) -> 
 def declared(parent: ModelVersion, relation: Relation = Relation.FINETUNE) -> ParentEdge:
     """What somebody says who registers a child of `parent`."""
     return ParentEdge(parent.digest, relation, Origin.DECLARED, 1.0, parent.name, parent.version)
-
-
-def _experiment(client: Any) -> str:
-    found = client.get_experiment_by_name("heritage")
-    return str(found.experiment_id if found else client.create_experiment("heritage"))

@@ -146,8 +146,9 @@ def list_versions(family: Annotated[str, typer.Option(help="Only this family.")]
 
 @app.command()
 def audit(json: JsonFlag = False) -> None:
-    """Contradictions between manifests, tags and one another. Exit code 3 where there are any."""
+    """Contradictions between manifests, tags and one another. Exit code 3 where there are more than notes."""
     from heritage.lineage.audit import audit as find
+    from heritage.lineage.findings import Severity
 
     ctx = connect()
     findings = list(find(ctx.registry.entries(), ctx.now()))
@@ -155,7 +156,7 @@ def audit(json: JsonFlag = False) -> None:
         print_json([asdict(finding) for finding in findings])
     for finding in [] if json else findings:
         console.print(f"{finding.severity}: {finding.model}: {finding.detail}", markup=False, soft_wrap=True)
-    if findings:
+    if any(finding.severity is not Severity.NOTE for finding in findings):
         raise typer.Exit(Exit.FOUND)
     notes.print("no contradictions")
 

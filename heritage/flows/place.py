@@ -7,14 +7,21 @@ from pathlib import Path
 from heritage.errors import HeritageError, Unavailable
 from heritage.flows import prints
 from heritage.flows.context import Context
+from heritage.flows.methods import options_of
 from heritage.flows.prints import FINGERPRINT_TAG
 from heritage.flows.reconcile import WITHOUT_WEIGHTS, recovered_edge, unrelated
-from heritage.flows.trees import PLACED_TAG, canonical, family_of
+from heritage.flows.trees import PLACED_TAG, canonical, family_of, tagged_edges
+from heritage.lineage.cycles import acyclic
+from heritage.lineage.graph import LineageGraph
+from heritage.lineage.nodes import Edge
 from heritage.names import printable
-from heritage.records import ModelVersion, ParentEdge
+from heritage.records import ModelVersion, Origin, ParentEdge
+from heritage.recovery import fitted
 from heritage.recovery.architecture import group
 from heritage.recovery.families import similarity
 from heritage.recovery.incremental import Placement, place
+from heritage.recovery.recover import recover_fingerprints
+from heritage.recovery.results import RecoveredEdge
 from heritage.recovery.sketched import PrintedModel, sketch_stack, whole_sample
 from heritage.weights.checkpoint import Checkpoint
 from heritage.weights.fingerprint import Fingerprint
@@ -77,19 +84,77 @@ def find_place(ctx: Context, subject: Subject, said: Sequence[ParentEdge], folde
     # weights with NaN are told their place, but tell nothing about others
     known = _Known(versions, {digest: taken for digest, taken in near.items() if prints.is_finite(taken)})
     placement, evidence, note = _placed(ctx, subject, known, folder)
-    parents = [recovered_edge(e, versions[e.parent], evidence) for e in placement.parents]
-    confirmed = {edge.digest for edge in parents}
+    edges = _edges(ctx, subject, known, placement, evidence)
+    attested = _attested(own, said, versions)
+    parents = [
+        recovered_edge(e, versions[e.parent], how)
+        for e, how in edges
+        if e.child == subject.digest and subject.digest not in attested.above(e.parent)
+    ]
+    children = {
+        e.child: recovered_edge(e, own, how)
+        for e, how in edges
+        if e.parent == subject.digest and e.child not in attested.above(subject.digest)
+    }
     z_score = ctx.settings.recovery.z_score
+    confirmed = {edge.digest for edge in parents}
     others = [e for e in said if e.digest not in confirmed and e.digest in known.prints]
     denied = [e for e in others if is_unlike(subject.taken, known.prints[e.digest], e, z_score)]
     return Found(
         family_of(twin) if twin and family_of(twin) else _family(ctx, subject, placement, said, known),
         (*parents, *(unrelated(e, evidence) for e in denied)),
-        {e.child: recovered_edge(e, own, evidence) for e in placement.children if prints.is_finite(subject.taken)},
+        children if prints.is_finite(subject.taken) else {},
         tuple(versions[digest] for digest in placement.nearest),
         evidence,
         note,
     )
+
+
+def _edges(
+    ctx: Context, subject: Subject, known: _Known, placement: Placement, evidence: str
+) -> list[tuple[RecoveredEdge, str]]:
+    """Edges to and from `subject`, each with what told it.
+
+    What the weights of the nearest relatives prove counts first. Where the family is small enough, the rest is told
+    from its tree as a whole: four models alone often hide which of two near ones is the parent.
+    """
+    local = [(e, evidence) for e in (*placement.parents, *placement.children)]
+    proved = [(e, how) for e, how in local if e.confidence >= fitted.PROOF]
+    if not placement.nearest or len(known.prints) > ctx.settings.recovery.together:
+        return local
+    whole = recover_fingerprints({subject.digest: subject.taken, **known.prints}, options_of(ctx))
+    found = [e for family in whole.families for e in family.edges if subject.digest in (e.parent, e.child)]
+    has_parent = any(e.child == subject.digest for e, _ in proved)
+    seen = {(e.parent, e.child): e for e, _ in local}
+    told = [e for e in found if not (has_parent and e.child == subject.digest) and e.child not in _children(proved)]
+    # the weights know better how one was made from the other
+    return proved + [
+        (replace(e, relation=seen[e.parent, e.child].relation), evidence)
+        if (e.parent, e.child) in seen
+        else (e, "fingerprints")
+        for e in told
+    ]
+
+
+def _children(edges: Sequence[tuple[RecoveredEdge, str]]) -> set[str]:
+    return {edge.child for edge, _ in edges}
+
+
+@dataclass(frozen=True, eq=False)
+class _Attested:
+    """What the processes that made versions say: no weights tell that better."""
+
+    graph: LineageGraph
+
+    def above(self, digest: str) -> set[str]:
+        """All that `digest` descends from."""
+        return set(self.graph.ancestors(digest)) if digest in self.graph else set()
+
+
+def _attested(own: ModelVersion, said: Sequence[ParentEdge], versions: Mapping[str, ModelVersion]) -> _Attested:
+    told = [*tagged_edges({**versions, own.digest: own}), *(Edge(own.digest, e) for e in said)]
+    edges, _ = acyclic(e for e in told if e.record.origin is Origin.ATTESTED)
+    return _Attested(LineageGraph((), edges))
 
 
 def _placed(ctx: Context, subject: Subject, known: _Known, folder: Path) -> tuple[Placement, str, str]:

@@ -10,6 +10,7 @@ from typing import Any
 from heritage.errors import NotFound
 from heritage.flows import plans, prints
 from heritage.flows.context import Context
+from heritage.flows.methods import options_of
 from heritage.flows.place import fetched, is_unlike
 from heritage.flows.plans import Change
 from heritage.flows.reconcile import reconcile, recovered, recovered_edge, said, unrelated
@@ -17,9 +18,9 @@ from heritage.flows.trees import canonical, family_of, labels, statistics_of, tr
 from heritage.lineage.cycles import acyclic
 from heritage.lineage.nodes import Edge
 from heritage.names import printable
-from heritage.records import Manifest, ModelVersion, ParentEdge
+from heritage.records import Manifest, ModelVersion, Origin, ParentEdge
 from heritage.recovery.models import Model
-from heritage.recovery.recover import Options, recover, recover_fingerprints
+from heritage.recovery.recover import recover, recover_fingerprints
 from heritage.recovery.results import RecoveredEdge, Recovery
 from heritage.weights.checkpoint import Checkpoint
 from heritage.weights.fingerprint import Fingerprint
@@ -124,12 +125,6 @@ def manifests_of(ctx: Context, versions: Mapping[str, ModelVersion]) -> dict[str
     return {entry.manifest.digest: entry.manifest for entry in found if entry.manifest}
 
 
-def options_of(ctx: Context) -> Options:
-    """The methods that the settings name."""
-    own = ctx.settings.recovery
-    return Options(own.tree, own.metric, own.families, own.z_score)
-
-
 def _recovered(
     ctx: Context, members: Mapping[str, ModelVersion], taken: Mapping[str, Fingerprint], weights: bool
 ) -> dict[str, list[ParentEdge]]:
@@ -180,13 +175,15 @@ def _denied(
 def _wanted(
     before: Mapping[str, Sequence[ParentEdge]], found: Mapping[str, Sequence[ParentEdge]]
 ) -> dict[str, tuple[ParentEdge, ...]]:
-    """All parents of each member. Proofs that are kept from before may close a circle with what is found now: then
-    those that stand in it get what is found, and what still does is left out.
+    """All parents of each member. Proofs that are kept from before may close a circle with what is found now, or with
+    what the process that made a version attests: then those that stand in it get what is found, and what still does
+    is left out.
     """
     wanted = {d: reconcile(own, found[d]) if d in found else tuple(own) for d, own in before.items()}
+    attested = [Edge(d, e) for d, edges in before.items() for e in edges if e.origin is Origin.ATTESTED]
     for again in (True, False):
-        _, circling = acyclic(Edge(d, e) for d, edges in wanted.items() for e in recovered(edges) if e.confidence > 0)
-        for edge in circling:
+        seen = [Edge(d, e) for d, edges in wanted.items() for e in recovered(edges) if e.confidence > 0]
+        for edge in (e for e in acyclic([*attested, *seen])[1] if e.record.origin is Origin.RECOVERED):
             own = said(before[edge.child])
             kept = found.get(edge.child, ()) if again else [e for e in wanted[edge.child] if e is not edge.record]
             wanted[edge.child] = (*own, *recovered(kept))

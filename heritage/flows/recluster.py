@@ -14,8 +14,9 @@ from heritage.errors import HeritageError, Unavailable, UnsafeName
 from heritage.flows import ingest, plans, prints
 from heritage.flows.clusters import Clustering, cluster, joined
 from heritage.flows.context import Context
+from heritage.flows.methods import options_of
 from heritage.flows.plans import Change
-from heritage.flows.rebuild import changes_of, options_of
+from heritage.flows.rebuild import changes_of
 from heritage.flows.reconcile import WITHOUT_WEIGHTS, said
 from heritage.flows.steps import chunks
 from heritage.flows.trees import PROBLEM_TAG, canonical, family_of, tagged_edges

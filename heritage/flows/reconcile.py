@@ -11,6 +11,7 @@ from typing import Any
 from heritage.lineage.contradictions import contradictions
 from heritage.lineage.findings import Kind
 from heritage.records import Manifest, ModelVersion, Origin, ParentEdge, Relation, Transformation
+from heritage.recovery import fitted
 from heritage.recovery.results import RecoveredEdge
 
 MIN_CONFIDENCE = 0.9  # below it a recovered edge contradicts nothing, as in the audit
@@ -49,15 +50,14 @@ def recovered(parents: Iterable[ParentEdge]) -> tuple[ParentEdge, ...]:
 def reconcile(parents: Iterable[ParentEdge], found: Iterable[ParentEdge]) -> tuple[ParentEdge, ...]:
     """`parents` with their recovered edges replaced by those `found` now; what was said is never touched.
 
-    Weights show more than fingerprints: edges that weights showed stay where fingerprints alone are less sure, and of
-    an edge that is found again the surer record stays.
+    Weights show more than fingerprints: what they proved stays where fingerprints prove nothing, and an edge that
+    fingerprints find again keeps the record of the weights.
     """
-    known = list(parents)
-    before, now = recovered(known), tuple(found)
-    if _sureness(before, "weights") >= _sureness(now, "fingerprints") > 0:
-        now = before
-    surest = {edge.digest: edge for edge in before}
-    kept = [_surer(surest.get(edge.digest, edge), edge) for edge in now]
+    known, now = list(parents), tuple(found)
+    before = {edge.digest: edge for edge in recovered(known) if edge.confidence > 0}
+    if before and _proved(before.values()) and not _proved(now):
+        now = tuple(before.values())
+    kept = [before[e.digest] if e.digest in before and _adds_nothing(e, before[e.digest]) else e for e in now]
     return (*said(known), *sorted(kept, key=lambda e: (-e.confidence, e.digest)))
 
 
@@ -77,14 +77,15 @@ def findings(
     return [f.record() for f in sorted(found) if f.model == version.address]
 
 
-def _sureness(edges: Iterable[ParentEdge], evidence: str) -> float:
-    """Mean confidence of edges that were all told from `evidence`; 0 for none, or where others are among them."""
+def _proved(edges: Iterable[ParentEdge]) -> bool:
+    """Whether weights themselves prove these edges, by a mask, a grid, a rank or a mean."""
     sure = [edge for edge in edges if edge.confidence > 0]
-    if not sure or any(edge.transformation.parameters.get("evidence") != evidence for edge in sure):
-        return 0.0
-    return sum(edge.confidence for edge in sure) / len(sure)
+    return bool(sure) and all(_evidence(e) == "weights" and e.confidence >= fitted.PROOF for e in sure)
 
 
-def _surer(old: ParentEdge, new: ParentEdge) -> ParentEdge:
-    """`old` where it is as sure; a record of 0 says something else than one that is sure of something."""
-    return old if old.confidence >= new.confidence > 0 else new
+def _adds_nothing(new: ParentEdge, old: ParentEdge) -> bool:
+    return new.confidence > 0 and _evidence(old) == "weights" and _evidence(new) == "fingerprints"
+
+
+def _evidence(edge: ParentEdge) -> str:
+    return str(edge.transformation.parameters.get("evidence", ""))

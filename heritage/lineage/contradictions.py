@@ -15,6 +15,7 @@ from heritage.records import Manifest, ModelVersion, Origin, ParentEdge, Relatio
 _KEEPS_ARCHITECTURE = frozenset(Relation) - {Relation.DISTILL, Relation.UNKNOWN}
 # a repair is made by adding weights of relatives, which looks like any of these
 _LOOKS_OF_A_REPAIR = frozenset([Relation.FINETUNE, Relation.LORA, Relation.MERGE, Relation.COPY])
+_PROVED = 0.97  # no edge that direction cues alone show is as sure
 _PATH_SHOWN = 12
 
 
@@ -44,7 +45,9 @@ def contradictions(pairs: Iterable[tuple[ModelVersion, Manifest]], min_confidenc
 
 
 def _cycles(records: _Records) -> Iterator[Finding]:
-    for path in find_cycles(Edge(m.digest, record) for _, m in records.pairs for record in m.parents):
+    """Circles in what people and processes said; what weights say against that is told edge by edge."""
+    said = [Edge(m.digest, e) for _, m in records.pairs for e in m.parents if e.origin is not Origin.RECOVERED]
+    for path in find_cycles(said):
         shown = [records.label(digest) for digest in path]
         if len(shown) > _PATH_SHOWN:
             shown[_PATH_SHOWN // 2 : -_PATH_SHOWN // 2] = [f"... {len(path) - _PATH_SHOWN} more ..."]
@@ -63,7 +66,8 @@ def _against_parents(records: _Records, model: str, manifest: Manifest) -> Itera
             continue
         yield from _architecture(model, manifest, edge, *parent)
         theirs, ours = parent[1].created_at, manifest.created_at
-        if datetime.fromisoformat(ours) < datetime.fromisoformat(theirs):
+        # a parent may well be registered after its child: only who names it should have known
+        if edge.origin is not Origin.RECOVERED and datetime.fromisoformat(ours) < datetime.fromisoformat(theirs):
             detail = f"made before its parent {records.label(edge.digest)}"
             yield Finding(Kind.OLDER_THAN_PARENT, Severity.WARNING, model, detail, ours, theirs)
 
@@ -86,14 +90,20 @@ def _against_weights(records: _Records, model: str, manifest: Manifest, min_conf
     if told and strangers:
         recorded, claimed = ("; ".join(map(_shown, sorted(edges, key=_shown))) for edges in (told, strangers))
         detail = "the weights tell another parent: " + ", ".join(records.label(edge.digest) for edge in strangers)
-        yield Finding(Kind.PARENT_CONTRADICTED, Severity.WARNING, model, detail, recorded, claimed)
+        yield Finding(Kind.PARENT_CONTRADICTED, _severity(strangers), model, detail, recorded, claimed)
     for edge in seen:
         for said in told:
             if edge.digest == said.digest and _differ(said.relation, edge.relation):
                 detail = f"the weights tell another relation to {records.label(edge.digest)}"
-                yield Finding(Kind.RELATION_CONTRADICTED, Severity.WARNING, model, detail, _shown(said), _shown(edge))
+                sides = _shown(said), _shown(edge)
+                yield Finding(Kind.RELATION_CONTRADICTED, _severity([edge]), model, detail, *sides)
     yield from _unrelated(records, model, manifest, told)
     yield from _reversed(records, model, manifest, told, min_confidence)
+
+
+def _severity(seen: Iterable[ParentEdge]) -> Severity:
+    """A warning where something is proved. Less than that is wrong for one edge in fifteen: good to know, no alarm."""
+    return Severity.WARNING if any(edge.confidence >= _PROVED for edge in seen) else Severity.NOTE
 
 
 def _differ(said: Relation, seen: Relation) -> bool:
@@ -122,7 +132,7 @@ def _reversed(
             sure = edge.origin is Origin.RECOVERED and edge.confidence >= min_confidence
             if sure and edge.digest == manifest.digest:
                 detail = f"the weights tell that {records.label(said.digest)} descends from it, not the reverse"
-                yield Finding(Kind.REVERSED, Severity.WARNING, model, detail, _shown(said), _shown(edge))
+                yield Finding(Kind.REVERSED, _severity([edge]), model, detail, _shown(said), _shown(edge))
 
 
 def _shown(edge: ParentEdge) -> str:

@@ -13,7 +13,7 @@ from heritage.recovery.recover import Options
 from heritage.weights.checkpoint import Checkpoint
 from heritage.weights.fingerprinting import take_fingerprint
 from heritage.weights.write import write_safetensors
-from tests.planted import Planter, by_hand, declared, embedded, merged, pruned, registered
+from tests.planted import Planter, by_hand, client_of, declared, embedded, merged, pruned, registered
 
 pytestmark = pytest.mark.services
 
@@ -21,11 +21,9 @@ pytestmark = pytest.mark.services
 @pytest.fixture(scope="module")
 def played(tmp_path_factory, seaweed):
     """Two families whose tags tell something else, a student, and an unreadable version; reclustered twice."""
-    from mlflow.tracking import MlflowClient
-
     folder = tmp_path_factory.mktemp("recluster")
     ctx = embedded(folder, seaweed)
-    client = MlflowClient(ctx.settings.mlflow.tracking_uri, ctx.settings.mlflow.tracking_uri)
+    client = client_of(ctx.settings)
     p, q = Planter(1), Planter(2)
     root, other = p.root(), q.root()
     a, b = p.finetuned(root, 0.03), p.finetuned(root, 0.03)

@@ -271,11 +271,13 @@ def test_both_sides_of_a_contradicted_parent_are_shown() -> None:
 def test_a_direction_that_the_weights_deny_is_found() -> None:
     found = audit([entry(1, recovered(2)), entry(2, edge(1))], NOW)
 
-    assert {(f.kind, f.model) for f in found} == {
-        (Kind.CYCLE, "digits/1"),
-        (Kind.OLDER_THAN_PARENT, "digits/1"),
-        (Kind.REVERSED, "digits/2"),
-    }
+    assert [(f.kind, f.severity, f.model) for f in found] == [(Kind.REVERSED, Severity.WARNING, "digits/2")]
+
+
+def test_what_the_weights_show_without_proof_is_a_note() -> None:
+    unsure = audit([entry(1), entry(2), entry(3, edge(1), recovered(2, confidence=0.94))], NOW)
+
+    assert [(f.kind, f.severity) for f in unsure] == [(Kind.PARENT_CONTRADICTED, Severity.NOTE)]
 
 
 @pytest.mark.parametrize(
