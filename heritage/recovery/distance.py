@@ -12,11 +12,12 @@ from heritage.recovery.architecture import Slot
 from heritage.recovery.device import product_on
 from heritage.recovery.models import NotFinite
 from heritage.recovery.stack import Comparable, Floats
+from heritage.recovery.streamed import IMMENSE, SKETCHED_FROM, immense, sketched_slot
 
 Matrix = NDArray[np.float64]
-_IMMENSE = 1e15
 _BLOCK_BYTES = 2**21
 _WORTH_THREADS = 2**26
+_MANY = 12  # models for which products cost more than sketches
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -38,8 +39,11 @@ class Distances:
         return np.array([s.size for s in self.slots], np.float64)
 
 
-def measure(stack: Comparable, members: Sequence[int], device: str = "cpu") -> Distances:
+def measure(stack: Comparable, members: Sequence[int], device: str = "cpu", exact: bool | None = None) -> Distances:
     """The distances of `members` of `stack`; every value is read once.
+
+    Not `exact`, distances of large slots come from sketches of them (`streamed`), with a standard error of two in a
+    hundred for a slot; norms are exact. None: so for many models that are too large to be kept.
 
     Values are centred on the family's mean before the product: steps are a thousandth of the norm, and a product of
     uncentred float32 values would lose them. Cost: K slots, n^2 P multiplications, memory of one tile a thread and
@@ -50,12 +54,18 @@ def measure(stack: Comparable, members: Sequence[int], device: str = "cpu") -> D
     squared = np.full((*count, len(members)), np.nan)
     norms, sums = np.full(count, np.nan), np.full(count, np.nan)
     order, multiply = np.asarray(members), product_on(device)
+    if exact is None:
+        exact = device != "cpu" or len(members) < _MANY
+    large = stack.streams and not exact
 
     def work(k: int) -> None:
         here = np.flatnonzero(stack.present[k, order])
         if not len(here):
             return
-        gram, norm, total = _slot(stack, k, order[here].tolist(), multiply)
+        if large and stack.slots[k].size > SKETCHED_FROM:
+            gram, norm, total = sketched_slot(stack, k, order[here].tolist())  # type: ignore[arg-type]
+        else:
+            gram, norm, total = _slot(stack, k, order[here].tolist(), multiply)
         g = np.diag(gram)
         squared[k][np.ix_(here, here)] = np.maximum(g[:, None] + g[None, :] - 2 * gram, 0.0)
         norms[k, here], sums[k, here] = norm, total
@@ -94,15 +104,10 @@ def _slot(
             block = values[:, start : start + width]
             part = scratch[:, : block.shape[1]]
             np.mean(block, axis=0, out=part[n])
-            if not np.abs(part[n]).max(initial=0.0) < _IMMENSE:  # also where it is NaN
-                raise NotFinite(stack.models[members[int(np.argmax(_immense(block)))]].name, stack.slots[k].name)
+            if not np.abs(part[n]).max(initial=0.0) < IMMENSE:  # also where it is NaN
+                raise NotFinite(stack.models[members[int(np.argmax(immense(block)))]].name, stack.slots[k].name)
             np.subtract(block, part[n], out=part[:n])
             part[n + 1] = 1.0
             whole += multiply(part)
     gram = whole[:n, :n]
     return gram, whole[n, n] + 2.0 * whole[n, :n] + np.diag(gram), whole[n, n + 1] + whole[n + 1, :n]
-
-
-def _immense(values: Floats) -> NDArray[np.bool_]:
-    """Which rows hold something that is no number, or too large to be squared."""
-    return np.asarray(~(np.abs(values) < _IMMENSE).all(1))

@@ -33,17 +33,22 @@ from heritage.recovery.weighed import WeighedFamily
 from heritage.weights.fingerprint import Fingerprint
 
 MOST_TOGETHER = 3000
+_EXACT = {"auto": None, "exact": True, "sketch": False}
 
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """How to recover: tree method, metric, family method (each a registered name), threshold of family similarity."""
+    """How to recover: tree method, metric, family method (each a registered name), threshold of family similarity.
+
+    `distances` of models too large to be kept are 'exact', by a 'sketch' of each, or as `measure` thinks best ('auto').
+    """
 
     tree: str = "heritage"
     metric: str = "auto"
     families: str = "threshold"
     z_score: float = Z_SCORE
     device: str = "cpu"
+    distances: str = "auto"
 
     def __post_init__(self) -> None:
         for what, name, known in (
@@ -51,6 +56,7 @@ class Options:
             ("metric", self.metric, METRICS),
             ("family method", self.families, FAMILY_METHODS),
             ("device", self.device, ("cpu", "cuda")),
+            ("distances", self.distances, _EXACT),
         ):
             if name not in known:
                 raise BadInput(f"{what} '{name}' is not known; choose one of {', '.join(sorted(known))}")
@@ -63,15 +69,17 @@ class _Means:
     stack: Callable[[Sequence[Any]], Any]
     sample: Callable[[Any], Sample]
     twins: Callable[[Any, NDArray[np.float32]], list[list[int]]]
-    family: Callable[[Any, list[int], Sample, str], Family]
+    family: Callable[[Any, list[int], Sample, Options], Family]
 
 
-def _weighed(stack: Stack, members: list[int], sample: Sample, device: str) -> Family:
-    return WeighedFamily(stack, members, sample, measure(stack, members, device))
+def _weighed(stack: Stack, members: list[int], sample: Sample, options: Options) -> Family:
+    distances = measure(stack, members, options.device, _EXACT[options.distances])
+    return WeighedFamily(stack, members, sample, distances)
 
 
-def _sketched(stack: SketchStack, members: list[int], sample: Sample, device: str) -> Family:
-    return SketchedFamily(stack, members, sample, with_exact_norms(measure(stack, members, device), stack, members))
+def _sketched(stack: SketchStack, members: list[int], sample: Sample, options: Options) -> Family:
+    distances = measure(stack, members, options.device)
+    return SketchedFamily(stack, members, sample, with_exact_norms(distances, stack, members))
 
 
 _BY_WEIGHTS = _Means(stack_of, draw, classes_of_twins, _weighed)
@@ -170,7 +178,7 @@ def groups_of(models: Sequence[Named], means: _Means = _BY_WEIGHTS, options: Opt
         alike = [sorted(t, key=members.index) for t in twins if t[0] in members]
         spare = {i for t in alike for i in t[1:]}
         core = [i for i in members if i not in spare]
-        family = means.family(stack, core, Sample(sample.values[core], sample.bounds), options.device)
+        family = means.family(stack, core, Sample(sample.values[core], sample.bounds), options)
         together = tuple(tuple(names[i] for i in t) for t in alike)
         out.append(FoundFamily(keys[members[0]][:12], tuple(sorted(names[i] for i in members)), family, together))
     return out

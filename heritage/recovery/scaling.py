@@ -13,6 +13,7 @@ from heritage.recovery.stack import Floats
 
 _MOVED = 18
 _TOLD = 5  # rows that are enough
+_LOOKED_AT = 2**17  # values of one model, embeddings first
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +41,7 @@ def scaled_rows(family: Family, p: int, c: int, least: int = _MOVED) -> Scaled:
     At least `least` entries of a row or column must have moved.
     """
     shrunk = grown = still = 0
-    frozen = trained = 0
+    frozen = trained = looked = 0
     named = [("embed" not in family.stack.slots[k].name, k) for k in family.shared(p, c)]
     for _, k in sorted(named):  # rows that get no gradient are mostly those of rare tokens
         slot = family.stack.slots[k]
@@ -50,9 +51,11 @@ def scaled_rows(family: Family, p: int, c: int, least: int = _MOVED) -> Scaled:
             frozen += 1
             continue
         trained += 1
-        if max(shrunk, grown, still) >= _TOLD:
+        if max(shrunk, grown, still) >= _TOLD or looked >= _LOOKED_AT:
             continue
-        less, more, same = _count(*family.some_rows(p, c, k), least)
+        rows = family.some_rows(p, c, k)
+        looked += rows[0].size
+        less, more, same = _count(*rows, least)
         shrunk, grown, still = shrunk + less, grown + more, still + same
     return Scaled(shrunk, grown, still, frozen > 0 and (not trained or not family.same_vectors[p, c]))
 

@@ -46,6 +46,11 @@ class SketchStack:
             for s, row in zip(self.slots, self.present, strict=True)
         ]
 
+    @property
+    def streams(self) -> bool:
+        """Never: fingerprints are small."""
+        return False
+
     def tiles(self, k: int, members: Sequence[int]) -> Iterator[tuple[int, Floats]]:
         """The sketches of slot k in one piece."""
         yield 0, np.stack([self.values(i, k) for i in members])

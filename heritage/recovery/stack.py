@@ -45,6 +45,10 @@ class Comparable(Protocol):
     def present(self) -> NDArray[np.bool_]:
         """Which model has which slot (slots, models)."""
 
+    @property
+    def streams(self) -> bool:
+        """Whether values are too many to be kept."""
+
     def tiles(self, k: int, members: Sequence[int]) -> Iterator[tuple[int, Floats]]:
         """Pieces of slot k: first element, values (members, width)."""
 
@@ -69,6 +73,26 @@ class Stack:
     slots: tuple[Slot, ...]
     present: NDArray[np.bool_]
     _kept: dict[int, Floats] = field(default_factory=dict)
+
+    @property
+    def streams(self) -> bool:
+        """Whether values are too many to be kept, so that every look at them reads files."""
+        return not self._keep()
+
+    def first(self, i: int, k: int, count: int) -> Floats:
+        """The first `count` values of slot k of model i."""
+        if self._keep():
+            return self.values(i, k)[:count]
+        out = np.empty(count, np.float32)
+        self._read(i, k, 0, out)
+        return out
+
+    def read_block(self, i: int, k: int, start: int, out: Floats) -> None:
+        """Fill `out` with the values of slot k of model i from element `start` on."""
+        if self._keep():
+            out[:] = self.values(i, k)[start : start + len(out)]
+        else:
+            self._read(i, k, start, out)
 
     @cached_property
     def size_bytes(self) -> int:

@@ -1,7 +1,5 @@
 """Families whose weights are at hand."""
 
-import numpy as np
-
 from heritage.recovery.evidence import Evidence, gather
 from heritage.recovery.family import Family
 from heritage.recovery.proofs.lowrank import LowRank, low_rank
@@ -29,11 +27,8 @@ class WeighedFamily(Family):
         rows = self.stack.slots[k].shape[0]
         columns = self.stack.slots[k].size // rows
         some = min(rows, max(1, _MOST_ELEMENTS // columns))
-        if some == rows:
-            a, b = self.values(i, k), self.values(j, k)
-        else:
-            a, b = self.stack.picked(k, [self.members[i], self.members[j]], np.arange(some * columns))
-        return a.reshape(some, columns), b.reshape(some, columns)
+        a, b = (self.stack.first(self.members[m], k, some * columns).reshape(some, columns) for m in (i, j))
+        return a, b
 
     def scaled(self, i: int, j: int) -> Scaled:
         """Rows that decay alone has touched between members i and j."""

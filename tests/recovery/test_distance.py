@@ -5,6 +5,7 @@ import torch
 import heritage.recovery.stack as stack_module
 from heritage.recovery.distance import measure
 from heritage.recovery.metrics import METRICS, numerical_rank
+from heritage.recovery.models import NotFinite
 
 
 def brute(family, k):
@@ -38,6 +39,43 @@ def test_streaming_tile_by_tile_gives_what_keeping_gives(planter, planted, monke
         streamed = measure(family.stack, family.members)
     assert np.allclose(kept.squared, streamed.squared, rtol=1e-4, atol=1e-6)
     assert np.allclose(kept.norms, streamed.norms, rtol=1e-5)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_sketches_of_large_models_give_nearly_the_distances_and_exact_norms(planted, monkeypatch, dtype):
+    generator = torch.Generator().manual_seed(0)
+    root = {
+        "a.weight": torch.randn(300, 277, generator=generator),
+        "b.weight": torch.randn(90, 30, generator=generator),
+    }
+    states = {"root": root}
+    for i in range(12):
+        states[str(i)] = {k: v + 0.01 * torch.randn(v.shape, generator=generator) for k, v in root.items()}
+    states["column"] = {**root, "a.weight": root["a.weight"] + 0.1 * (torch.arange(277) == 5)}
+    with planted(states, dtype) as family:
+        exact = family.distances
+        monkeypatch.setattr(stack_module, "KEEP_BYTES", 0)
+        streamed = measure(family.stack, family.members)
+        again = measure(family.stack, family.members, exact=True)
+    large = next(k for k, s in enumerate(exact.slots) if s.name == "a.weight")
+    off = ~np.eye(len(states), dtype=bool)
+    error = (streamed.squared[large] / np.where(off, exact.squared[large], 1.0) - 1)[off]
+    assert 0 < np.abs(error).max() < 0.25
+    assert np.sqrt((error**2).mean()) < 0.05
+    assert np.allclose(again.squared, exact.squared, rtol=1e-3, atol=1e-6)
+    assert np.allclose(streamed.squared[1 - large], exact.squared[1 - large], rtol=1e-3, atol=1e-6)
+    assert np.allclose(streamed.norms, exact.norms, rtol=1e-6)
+    assert np.allclose(streamed.sums, exact.sums, rtol=1e-4, atol=1e-2)
+
+
+@pytest.mark.parametrize("value", [np.nan, -np.inf, 1e30])
+@pytest.mark.parametrize("kept_bytes", [0, 2**30], ids=["streamed", "kept"])
+def test_a_model_with_immense_weights_is_named(planted, monkeypatch, value, kept_bytes):
+    monkeypatch.setattr(stack_module, "KEEP_BYTES", kept_bytes)
+    states = {str(i): {"a.weight": torch.full((300, 277), 1.0 + i)} for i in range(13)}
+    states["7"]["a.weight"][299, 276] = value
+    with pytest.raises(NotFinite, match=r"'7'.*a\.weight"), planted(states):
+        pass
 
 
 def test_a_slot_that_a_model_lacks_is_nan_there_only(planter, planted):
