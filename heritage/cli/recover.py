@@ -12,34 +12,8 @@ from heritage.cli.output import console, notes
 from heritage.names import printable
 
 if TYPE_CHECKING:
+    from heritage.recovery.recover import Options
     from heritage.recovery.results import RecoveredEdge, RecoveredFamily, Recovery
-
-
-class TreeChoice(StrEnum):
-    """Tree methods."""
-
-    HERITAGE = "heritage"
-    MOTHER = "mother"
-    DISTANCE = "distance"
-    KURTOSIS = "kurtosis"
-
-
-class MetricChoice(StrEnum):
-    """Metrics."""
-
-    AUTO = "auto"
-    L2 = "l2"
-    COSINE = "cosine"
-    RANK = "rank"
-
-
-class FamilyChoice(StrEnum):
-    """Family methods."""
-
-    THRESHOLD = "threshold"
-    DBSCAN = "dbscan"
-    KMEANS = "kmeans"
-    AUTO = "auto"
 
 
 class Device(StrEnum):
@@ -56,18 +30,22 @@ def register(app: typer.Typer) -> None:
 
 def recover_folder(
     folder: Annotated[Path, typer.Argument(help="Folder of *.safetensors, one model a file.")],
-    tree: Annotated[TreeChoice, typer.Option(help="How trees are built.")] = TreeChoice.HERITAGE,
-    metric: Annotated[MetricChoice, typer.Option(help="What an edge costs.")] = MetricChoice.AUTO,
-    families: Annotated[FamilyChoice, typer.Option(help="How families are found.")] = FamilyChoice.THRESHOLD,
+    tree: Annotated[
+        str, typer.Option(metavar="heritage|mother|distance|kurtosis|...", help="How trees are built.")
+    ] = "heritage",
+    metric: Annotated[str, typer.Option(metavar="auto|l2|cosine|rank|...", help="What an edge costs.")] = "auto",
+    families: Annotated[
+        str, typer.Option(metavar="threshold|dbscan|kmeans|auto|...", help="How families are found.")
+    ] = "threshold",
     device: Annotated[Device, typer.Option(help="Where distances are computed.")] = Device.CPU,
     output: Annotated[Path | None, typer.Option("--json", help="Write the result here instead of drawing it.")] = None,
     keep_going: Annotated[bool, typer.Option("--keep-going", help="Leave out files that cannot be read.")] = False,
 ) -> None:
-    """Recover families and model trees from weights alone."""
+    """Recover families and model trees from weights alone; the modules of HERITAGE_RECOVERY__PLUGINS add methods."""
     from heritage.recovery.models import open_folder
-    from heritage.recovery.recover import Options, recover
+    from heritage.recovery.recover import recover
 
-    options = Options(tree.value, metric.value, families.value, device=device.value)
+    options = _options(tree, metric, families, device)
     with open_folder(folder, keep_going) as (models, skipped):
         found = recover(models, options, keep_going)
     for file in (*skipped, *found.skipped):
@@ -78,6 +56,20 @@ def recover_folder(
         _draw(found)
     else:
         output.write_text(json.dumps(found.document(), indent=1) + "\n", encoding="utf-8")
+
+
+def _options(tree: str, metric: str, families: str, device: Device) -> "Options":
+    """The methods of these names; an unknown one is a wrong use of the command."""
+    from heritage.errors import BadInput
+    from heritage.flows.methods import load
+    from heritage.recovery.recover import Options
+    from heritage.settings import settings
+
+    load(settings().recovery.plugins)
+    try:
+        return Options(tree, metric, families, device=device.value)
+    except BadInput as error:
+        raise typer.BadParameter(str(error)) from error
 
 
 def _draw(found: "Recovery") -> None:

@@ -2,16 +2,19 @@
 
 import importlib
 import re
+from typing import TYPE_CHECKING
 
 from heritage.errors import Misconfigured
-from heritage.flows.context import Context
 from heritage.names import printable
 from heritage.recovery.recover import Options
+
+if TYPE_CHECKING:
+    from heritage.flows.context import Context
 
 _MODULE = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*", re.ASCII)
 
 
-def options_of(ctx: Context) -> Options:
+def options_of(ctx: "Context") -> Options:
     """What to recover with; modules that register further methods are imported first.
 
     Raises `Misconfigured` for a module that cannot be imported and `BadInput` for a method that nobody registered.
