@@ -129,7 +129,7 @@ def _judge(checked: _Check, part: Pending) -> Verdict:
         window = window.merge(Window.from_bytes(profile, ctx.store.get(key), key))
     kept = windows.read_rows(ctx, version, [part.window])
     rules = rules_of(ctx.settings.drift.for_model(version.name))
-    verdict = check(profile, window, rules, _performance(checked, part), part.window)
+    verdict = check(profile, window, rules, _performance(checked, part, kept.labelled), part.window)
     record: dict[str, Any] = {"verdict": verdict.record()}
     if verdict.status in ("warning", "drift"):
         _report(checked, kept.inputs, window, verdict)
@@ -143,14 +143,15 @@ def _judge(checked: _Check, part: Pending) -> Verdict:
     return verdict
 
 
-def _performance(checked: _Check, part: Pending) -> PerformanceVerdict | None:
+def _performance(checked: _Check, part: Pending, labelled: Rows | None) -> PerformanceVerdict | None:
     """From rows that came with labels, and from predictions whose labels came later; with predictions alone, the
     estimate that needs no labels.
     """
     ctx, version, reference = checked.ctx, checked.version, checked.profile.performance
     if reference is None:
         return None
-    labelled = windows.read_rows(ctx, version, list(part.labels_from)).labelled
+    if len(part.labels_from) > 1:
+        labelled = windows.read_rows(ctx, version, list(part.labels_from)).labelled
     by_hand = set() if labelled is None or labelled.ids is None else {str(i) for i in labelled.ids}
     parts = [] if labelled is None else [_answered(checked, labelled)]
     logged = []

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from heritage.drift.verdict import Verdict, check
-from heritage.errors import HeritageError, NotFound
+from heritage.errors import BadInput, Conflict, HeritageError, NotFound, Unavailable
 from heritage.flows.context import Context
 from heritage.flows.drift_rules import rules_of
 from heritage.flows.networks import manifest_of, network_of, state_of
@@ -52,6 +52,8 @@ def drift_of_ancestors(ctx: Context, version: ModelVersion, inputs: Rows) -> dic
             network = network_of(ctx, manifest_of(ctx, ancestor), state_of(ctx, ancestor))
             verdict = _own_verdict(ctx, ancestor, network, inputs)
             known: dict[str, Any] = {"status": verdict.status, "effect": verdict.effect}
+        except Unavailable:  # nothing about the ancestor: to be tried again
+            raise
         except HeritageError as error:
             known = {"problem": printable(str(error), 300)}
         found[ancestor.address] = {"generation": generation, **known}
@@ -66,7 +68,7 @@ def _own_verdict(ctx: Context, version: ModelVersion, network: "nn.Module", inpu
 
 def _ancestors(ctx: Context, version: ModelVersion) -> Iterator[tuple[ModelVersion, int]]:
     """Registered ancestors, nearest first, with the number of generations to them."""
-    generation, seen, now = 1, {version.digest}, [manifest_of(ctx, version)]
+    generation, seen, now = 1, {version.digest}, _manifests(ctx, version)
     left = MAX_ANCESTORS
     while now and left:
         parents: list[Manifest] = []
@@ -76,5 +78,13 @@ def _ancestors(ctx: Context, version: ModelVersion) -> Iterator[tuple[ModelVersi
             if parent is not None and left:
                 left -= 1
                 yield parent, generation
-                parents.append(manifest_of(ctx, parent))
+                parents += _manifests(ctx, parent)
         now, generation = parents, generation + 1
+
+
+def _manifests(ctx: Context, version: ModelVersion) -> list[Manifest]:
+    """The version's manifest, or nothing where it has none that is sound: its ancestors are not known then."""
+    try:
+        return [manifest_of(ctx, version)]
+    except (BadInput, Conflict, NotFound):
+        return []

@@ -14,6 +14,7 @@ from heritage.cli import app
 from heritage.drift.agent import DriftAgent
 from heritage.errors import BadInput
 from heritage.flows import check_drift, judgements, late_labels, register, windows
+from heritage.flows.health import drift_of_ancestors
 from heritage.flows.networks import manifest_of, network_of, state_of
 from heritage.flows.observe import observe
 from heritage.flows.profiles import fit_profile, profile_of
@@ -295,6 +296,13 @@ def test_a_drifted_window_is_compared_with_what_each_ancestor_was_trained_on(dep
     found = result["ancestors"][parent.address]
     assert (found["generation"], found["status"], found["effect"]) == (1, "ok", 0.0)
     assert check_drift.ancestors(ctx, child, HOURS[0]) == result["ancestors"]
+
+    # a parent whose tag was edited is told as such, and the check goes on
+    ctx.registry.set_tag(parent, "heritage.digest", "0" * 64)
+    try:
+        assert drift_of_ancestors(ctx, child, rows(3)) == {}
+    finally:
+        ctx.registry.set_tag(parent, "heritage.digest", parent.digest)
     assert ctx.registry.artifact(child, check_drift.TIMELINE).startswith(b"\x89PNG")
     page = ctx.registry.artifact(child, f"heritage/drift/{HOURS[0]}.html").decode()
     assert f"Drift of {child.address}" in page
