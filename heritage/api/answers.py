@@ -178,6 +178,8 @@ class ClusteringStatistics(Answer):
     edges: int
     largest_family: int
     pending: int
+    mean_confidence: float | None
+    quality: dict[str, Any] | None
     relations: dict[str, int]
     origins: dict[str, int]
     health: dict[str, int]

@@ -28,7 +28,8 @@ CREATE TABLE IF NOT EXISTS card (
     verdict TEXT, aliases TEXT, run_id TEXT, seal TEXT, stamp TEXT, created_at_ms INTEGER,
     PRIMARY KEY (name, number)) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS card_digest ON card (digest);
-CREATE INDEX IF NOT EXISTS card_family ON card (family, name, number);
+CREATE INDEX IF NOT EXISTS card_name ON card (name);
+CREATE INDEX IF NOT EXISTS card_family ON card (family, health, name, number);
 CREATE INDEX IF NOT EXISTS card_health ON card (health, name, number);
 CREATE INDEX IF NOT EXISTS card_severity ON card (severity, effect DESC, name, number) WHERE window <> '';
 CREATE TABLE IF NOT EXISTS repair (

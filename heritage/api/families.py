@@ -1,6 +1,5 @@
 """Families and their trees."""
 
-import json
 from collections import Counter
 from typing import Annotated
 
@@ -48,15 +47,15 @@ def routes(services: Services) -> APIRouter:
 
 def _page(catalogue: Catalogue, limit: int, cursor: str) -> FamilyList:
     place = decode(cursor, [str]) or ("",)
-    asked = (
-        "SELECT family, sum(n), json_group_object(health, n) FROM (SELECT family, health, count(*) AS n FROM card "
-        "WHERE family > ? GROUP BY family, health) GROUP BY family ORDER BY family LIMIT ?"
-    )
-    found = catalogue.ask(asked, [*place, limit + 1])
-    cards = tuple(
-        FamilyCard(family=family, versions=count, health=json.loads(health)) for family, count, health in found[:limit]
-    )
-    return FamilyList(families=cards, next=encode([cards[-1].family]) if len(found) > limit else None)
+    asked = "SELECT DISTINCT family FROM card WHERE family > ? ORDER BY family LIMIT ?"
+    names = [row[0] for row in catalogue.ask(asked, [*place, limit + 1])]
+    shown = names[:limit]
+    health: dict[str, dict[str, int]] = {name: {} for name in shown}
+    counted = "SELECT family, health, count(*) FROM card WHERE family BETWEEN ? AND ? GROUP BY family, health"
+    for name, status, count in catalogue.ask(counted, [shown[0], shown[-1]]) if shown else ():
+        health[name][status] = count
+    cards = tuple(FamilyCard(family=name, versions=sum(told.values()), health=told) for name, told in health.items())
+    return FamilyList(families=cards, next=encode([shown[-1]]) if len(names) > limit else None)
 
 
 def _size(catalogue: Catalogue, family: str) -> int:

@@ -8,6 +8,7 @@ from typing import Any
 
 from heritage.api.answers import FleetRow, ModelCard, VerdictCard
 from heritage.api.catalogue import Catalogue
+from heritage.api.counts import kept
 from heritage.api.cursor import decode, encode
 from heritage.errors import BadInput, NotFound
 from heritage.names import printable
@@ -85,11 +86,17 @@ def digest_of(catalogue: Catalogue, address: str) -> str:
 def page(catalogue: Catalogue, wanted: Wanted, limit: int, cursor: str) -> tuple[list[ModelCard], str | None, int]:
     """Versions by name and number, the cursor of the next page, and how many there are in all."""
     clause, values = wanted.clause()
-    total = catalogue.ask(f"SELECT count(*) FROM card WHERE {clause}", values)[0][0]  # noqa: S608 a clause of our own
+    # a text is looked for in the names' own index, which is a tenth of the table
+    source = "card INDEXED BY card_name" if wanted.query else "card"
+    if wanted == Wanted():
+        total = kept(catalogue).statistics.versions
+    else:
+        total = catalogue.ask(f"SELECT count(*) FROM {source} WHERE {clause}", values)[0][0]  # noqa: S608 our own clause
     place = decode(cursor, [str, int])
     if place is not None:
         clause, values = f"{clause} AND (name, number) > (?, ?)", [*values, *place]
-    found = _select(catalogue, f"{clause} ORDER BY name, number LIMIT ?", [*values, limit + 1])
+    keys = f"SELECT name, number FROM {source} WHERE {clause} ORDER BY name, number LIMIT ?"  # noqa: S608 as above
+    found = _select(catalogue, f"(name, number) IN ({keys}) ORDER BY name, number", [*values, limit + 1])
     cards = [f.card for f in found[:limit]]
     more = len(found) > limit
     return cards, encode([cards[-1].name, int(cards[-1].version)]) if more else None, total

@@ -52,7 +52,7 @@ class Follower:
     @contextmanager
     def catalogue(self) -> Iterator[Catalogue]:
         """The catalogue, for one question in this thread; `Unavailable` where it could not be filled yet."""
-        with _opened(self._path()) as found:
+        with _opened(self.path()) as found:
             age = age_s(found)
             limit_s = self.context.settings.api.refresh_s
             if age > limit_s:
@@ -91,7 +91,7 @@ class Follower:
             self._next_s = time.monotonic() + rest_s
 
     def _refresh_once(self) -> None:
-        path = self._path()
+        path = self.path()
         with path.with_suffix(".lock").open("w") as lock:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -100,7 +100,8 @@ class Follower:
             with _opened(path) as found:
                 refresh(self.context, found)
 
-    def _path(self) -> Path:
+    def path(self) -> Path:
+        """Where the catalogue of this registry lies."""
         settings = self.context.settings
         # one file a registry: a working folder may serve several
         told = f"{settings.mlflow.tracking_uri}\n{settings.s3.endpoint_url}\n{settings.s3.bucket}"

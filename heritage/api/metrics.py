@@ -17,6 +17,7 @@ from prometheus_client.registry import Collector
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from heritage.api.catalogue import HEALTHS, Catalogue
+from heritage.api.counts import kept
 from heritage.api.follow import Follower, age_s
 from heritage.api.guard import has_token
 from heritage.api.services import Services
@@ -24,7 +25,6 @@ from heritage.errors import HeritageError
 from heritage.flows import label
 
 _BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
-_WITH_ALIAS = "SELECT {what} FROM card WHERE EXISTS (SELECT 1 FROM json_each(aliases) WHERE value = '{alias}') {rest}"
 
 
 class Measured:
@@ -90,9 +90,9 @@ class _Fleet(Collector):
 
     def _backlog(self, catalogue: Catalogue) -> Metric:
         waiting = GaugeMetricFamily("heritage_backlog", "What waits for a DAG or a person.", labels=["kind"])
-        waiting.add_metric(["ingest"], catalogue.ask("SELECT count(*) FROM card WHERE digest IS NULL")[0][0])
-        challengers = _WITH_ALIAS.format(what="count(*)", alias="challenger", rest="")
-        waiting.add_metric(["approval"], catalogue.ask(challengers)[0][0])
+        counted = kept(catalogue)
+        waiting.add_metric(["ingest"], counted.statistics.pending)
+        waiting.add_metric(["approval"], counted.challengers)
         try:
             waiting.add_metric(["labels"], len(label.open_requests(self._follower.context)))
         except HeritageError:
@@ -101,13 +101,12 @@ class _Fleet(Collector):
 
 
 def _health(catalogue: Catalogue) -> Iterable[Metric]:
-    deployed = _WITH_ALIAS.format(what="health, count(*)", alias="champion", rest="GROUP BY health")
-    for name, told, asked in (
-        ("heritage_versions", "Versions by their newest verdict.", "SELECT health, count(*) FROM card GROUP BY health"),
-        ("heritage_deployed_versions", "Champions by their newest verdict.", deployed),
+    counted = kept(catalogue)
+    for name, told, counts in (
+        ("heritage_versions", "Versions by their newest verdict.", counted.statistics.health),
+        ("heritage_deployed_versions", "Champions by their newest verdict.", counted.deployed),
     ):
         family = GaugeMetricFamily(name, told, labels=["health"])
-        counts = dict(catalogue.ask(asked))
         for health in HEALTHS:
             family.add_metric([health], counts.get(health, 0))
         yield family

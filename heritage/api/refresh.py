@@ -5,10 +5,11 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+from heritage.api import counts
 from heritage.api.catalogue import Card, Catalogue, Known, card_of
 from heritage.drift.verdict import Verdict
 from heritage.errors import BadInput, NotFound, UnsafeName
-from heritage.flows import check_drift
+from heritage.flows import check_drift, plans
 from heritage.flows.context import Context
 from heritage.names import check_digest
 from heritage.records import ModelVersion
@@ -34,6 +35,8 @@ def refresh(ctx: Context, catalogue: Catalogue) -> int:
         catalogue.put(_cards(ctx, known, part.cards), ctx.registry.entries(part.contents))
         changed += len(part.cards)
     _refresh_repairs(ctx, catalogue)
+    if changed or gone or not catalogue.noted(REFRESHED_AT):
+        counts.keep(catalogue, plans.current(ctx).get("quality"))
     catalogue.note(REFRESHED_AT, started.isoformat())
     return changed + len(gone)
 
