@@ -326,6 +326,26 @@ def test_the_report_is_one_run_a_key_and_escapes_what_it_shows(ctx: Context, add
     assert (kept / "fleet" / "drift" / "config_drift_pairs.csv").exists()
 
 
+def test_configs_and_masks_read_a_live_registry(
+    ctx: Context, add: Callable[..., ModelVersion], command: Callable[..., Any], tmp_path: Path
+) -> None:
+    parent = add("live")
+    add("live-child", edge(parent), width=7)
+    sparse = np.random.default_rng(4).normal(size=(32, 24)).astype(np.float32)
+    write_safetensors(tmp_path / "model.safetensors", {"up": np.where(np.abs(sparse) > 0.6, sparse, 0), "b": sparse})
+    ctx.registry.register("live-pruned", tmp_path / "model.safetensors")
+
+    code, found = command("configs", "lineage", "--table", "registry", "-o", str(tmp_path / "out"))
+    assert code == 0
+    assert any("live-child" in line and "width" in line for line in found["summary"]["worst"])
+    code, found = command("masks", "analyze", "models:/live-pruned/1", "--tensor", "up", "--n-features", "10",
+                          "--n-clusters", "3")  # fmt: skip
+    assert code == 0
+    assert len(found["similar"]) == 10
+    assert command("masks", "analyze", "models:/live-pruned/1")[0] == 1  # two tensors: which?
+    assert command("masks", "analyze", "models:/live-pruned/9", "--tensor", "up")[0] == 1
+
+
 def description(ctx: Context, name: str) -> str:
     return raw(ctx).get_model_version(name, "1").description
 
