@@ -4,7 +4,7 @@ from airflow.sdk import Param
 
 _WORD = r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9_-])?"
 _NAME = rf"^$|^{_WORD}$"
-_RUNGS = ["none", "rollback", "one", "hull", "layers", "finetune-20", "finetune-60"]
+_RUNGS = ["none", "rollback", "one", "hull", "layers", "finetune-20", "finetune-60", "finetune-200"]
 
 
 def model(description: str) -> Param:

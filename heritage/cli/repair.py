@@ -25,7 +25,7 @@ Guard = Annotated[Path, typer.Option(help="Labelled current rows to judge on, ot
 Unlabelled = Annotated[Path | None, typer.Option(help="Current rows for BatchNorm statistics: npz with x.")]
 Original = Annotated[Path | None, typer.Option(help="Labelled rows of the domain that must not suffer: npz.")]
 Output = Annotated[Path, typer.Option("-o", "--output", help="Where the repaired weights are written.")]
-Rungs = Annotated[str, typer.Option(help="none, rollback, one, hull, layers, finetune-20, finetune-60; 'all'.")]
+Rungs = Annotated[str, typer.Option(help="none, rollback, one, hull, layers, finetune-20, -60, -200; 'all'.")]
 
 
 @app.callback()

@@ -30,7 +30,7 @@ def plan(
     validation: Annotated[Path | None, typer.Option(help="Labelled rows to use in place of a window's: npz.")] = None,
     donors: Annotated[str, typer.Option(help="auto, nearest, or addresses separated by commas.")] = "",
     rungs: Annotated[
-        str, typer.Option(help="Some of none,rollback,one,hull,layers,finetune-20,finetune-60; all.")
+        str, typer.Option(help="Some of none,rollback,one,hull,layers,finetune-20,finetune-60,finetune-200; all.")
     ] = "",
     seed: Annotated[int | None, typer.Option(min=0, help="Seed of splits and steps.")] = None,
     json: JsonFlag = False,

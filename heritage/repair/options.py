@@ -5,7 +5,15 @@ from dataclasses import dataclass
 from heritage.errors import BadInput
 from heritage.repair.plan import Rung
 
-LADDER = (Rung.NONE, Rung.ROLLBACK, Rung.ONE, Rung.HULL, Rung.FINETUNE_20, Rung.FINETUNE_60)
+LADDER = (
+    Rung.NONE,
+    Rung.ROLLBACK,
+    Rung.ONE,
+    Rung.HULL,
+    Rung.FINETUNE_20,
+    Rung.FINETUNE_60,
+    Rung.FINETUNE_200,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -13,7 +21,7 @@ class SearchOptions:
     """`tune_share` of the labelled rows tunes, the rest chooses the rung, over `splits` ways to cut them.
 
     A simpler rung is preferred within `tolerance` standard errors of the best. `budget` counts forward passes over the
-    rows; `rates` are learning rates, the first for the 20 steps, each tried for the 60 steps. `trim` < 1 keeps that
+    rows; `rates` are learning rates, the first for the 20 steps, each tried for the others. `trim` < 1 keeps that
     share of a repair vector's entries (TIES). `device` is 'auto', 'cpu' or a torch device; `threads` is fixed because
     it decides the last bits of sums.
     """

@@ -27,6 +27,7 @@ class Rung(StrEnum):
     LAYERS = "layers"  # one donor, one factor a layer; only on request
     FINETUNE_20 = "finetune-20"  # the best mix, and some way along 20 steps on labelled rows
     FINETUNE_60 = "finetune-60"  # the best mix, and some way along 60 steps on labelled rows
+    FINETUNE_200 = "finetune-200"  # the same along 200 steps; tried only where 60 were the best so far
 
 
 class Statistics(StrEnum):

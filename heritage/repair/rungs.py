@@ -19,7 +19,7 @@ from heritage.repair.tensors import State, tied_names
 from heritage.repair.vector import Left, difference, trim
 from heritage.rows import Rows
 
-STEPS = {Rung.FINETUNE_20: 20, Rung.FINETUNE_60: 60}
+STEPS = {Rung.FINETUNE_20: 20, Rung.FINETUNE_60: 60, Rung.FINETUNE_200: 200}
 SHARES = (0.25, 0.5, 0.75, 1.0)
 
 
@@ -108,11 +108,11 @@ class Workshop:
                 climb.recipes += (recipe,)
         return climb
 
-    def variants(self, climb: Climb, budget: Budget) -> tuple[Recipe, ...]:
-        """The recipes of `climb`, and every wanted way to fine-tune from the last of them, simplest first."""
+    def variants(self, climb: Climb, budget: Budget, rungs: Sequence[Rung] = tuple(STEPS)) -> tuple[Recipe, ...]:
+        """Every wanted way among `rungs` to fine-tune from the last recipe of `climb`, simplest first."""
         base = climb.recipes[-1] if climb.recipes else Recipe(Rung.NONE)
-        found = list(climb.recipes)
-        for rung in (r for r in self.options.rungs if r in STEPS):
+        found: list[Recipe] = []
+        for rung in (r for r in self.options.rungs if r in rungs):
             for rate in self.options.rates[: 1 if rung is Rung.FINETUNE_20 else None]:
                 if budget.left < STEPS[rung]:
                     climb.skipped[rung] = f"the budget of {self.options.budget} forward passes was spent"

@@ -18,7 +18,7 @@ from heritage.repair.evaluate import Budget, Judge, fixed_threads, labels_of
 from heritage.repair.lines import COARSE, Curve
 from heritage.repair.options import SearchOptions
 from heritage.repair.plan import Recipe, Rung
-from heritage.repair.rungs import Workshop, make_workshop
+from heritage.repair.rungs import STEPS, Climb, Workshop, make_workshop
 from heritage.repair.tensors import State
 from heritage.repair.vector import Left
 from heritage.rows import Rows
@@ -138,7 +138,8 @@ def _climb(shop: Workshop, rows: Rows, options: SearchOptions) -> SearchResult:
     chosen = _simplest_near_best(losses, options)
     budget = Budget(options.budget, passes)
     refit = shop.climb(rows, budget)
-    recipes = _refitted(shop.variants(refit, Budget(options.budget * 10)), means, chosen)
+    variants = (*refit.recipes, *shop.variants(refit, Budget(options.budget * 10)))
+    recipes = _refitted(variants, means, chosen)
     best = {rung: min(m for v, m in means.items() if v.rung is rung) for rung in dict.fromkeys(v.rung for v in means)}
     return SearchResult(
         recipe=recipes[-1],
@@ -160,29 +161,56 @@ def _home(state: State) -> dict[str, Tensor]:
     return {name: moved[id(tensor)] for name, tensor in state.items()}
 
 
+@dataclass
+class _Split:
+    """One way to cut the rows: what was tuned on the one part, and a judge that looks at the other."""
+
+    tune: Rows
+    judge: Judge
+    climb: Climb
+
+
 def _held_out(
     shop: Workshop, rows: Rows, options: SearchOptions
 ) -> tuple[dict[_Variant, list[NDArray[np.float64]]], int, dict[str, str]]:
     """Losses of every variant on the rows that it was not tuned on, one array a split; passes used; what was skipped.
 
-    The last climb, on all rows, costs about as much as each split: the budget is shared out evenly.
+    The last climb, on all rows, costs about as much as each split: the budget is shared out evenly. The longest
+    fine-tuning costs more than all the rest together, so it is tried only where the longest of the others is best:
+    where the lineage knows the drift, it never is.
     """
     losses: dict[_Variant, list[NDArray[np.float64]]] = {}
-    passes = 0
-    skipped: dict[str, str] = {}
-    for i in range(options.splits):
-        tune, choose = tuning_split(rows, options.tune_share, [options.seed, i])
-        budget = Budget(max(1, options.budget // (options.splits + 1)))
-        judge = Judge(shop.runner, choose, budget)
-        climb = shop.climb(tune, budget, COARSE)
-        recipes = shop.variants(climb, budget)
+    splits = [_split(shop, rows, options, i) for i in range(options.splits)]
+    short = tuple(rung for rung in STEPS if rung is not Rung.FINETUNE_200)
+    for split in splits:
+        recipes = (*split.climb.recipes, *shop.variants(split.climb, split.judge.budget, short))
         if Rung.NONE not in options.rungs:
             recipes = (Recipe(Rung.NONE), *recipes)
-        for recipe, state in shop.states(recipes, tune):
-            losses.setdefault(_variant(recipe), []).append(judge.losses(state))
-        passes += budget.used
-        skipped |= climb.skipped
+        _look(shop, split, recipes, losses)
+    if _best_rung(losses, options) is Rung.FINETUNE_60:
+        for split in splits:
+            _look(shop, split, shop.variants(split.climb, split.judge.budget, (Rung.FINETUNE_200,)), losses)
+    passes = sum(split.judge.budget.used for split in splits)
+    skipped = {name: why for split in splits for name, why in split.climb.skipped.items()}
     return {v: parts for v, parts in losses.items() if len(parts) == options.splits}, passes, skipped
+
+
+def _split(shop: Workshop, rows: Rows, options: SearchOptions, number: int) -> _Split:
+    tune, choose = tuning_split(rows, options.tune_share, [options.seed, number])
+    budget = Budget(max(1, options.budget // (options.splits + 1)))
+    return _Split(tune, Judge(shop.runner, choose, budget), shop.climb(tune, budget, COARSE))
+
+
+def _look(
+    shop: Workshop, split: _Split, recipes: Sequence[Recipe], losses: dict[_Variant, list[NDArray[np.float64]]]
+) -> None:
+    for recipe, state in shop.states(recipes, split.tune):
+        losses.setdefault(_variant(recipe), []).append(split.judge.losses(state))
+
+
+def _best_rung(losses: Mapping[_Variant, list[NDArray[np.float64]]], options: SearchOptions) -> Rung:
+    whole = {v: np.mean(np.concatenate(parts)) for v, parts in losses.items() if len(parts) == options.splits}
+    return min(whole, key=lambda v: float(whole[v])).rung if whole else Rung.NONE
 
 
 def _simplest_near_best(losses: Mapping[_Variant, list[NDArray[np.float64]]], options: SearchOptions) -> _Variant:
