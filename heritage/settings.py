@@ -206,6 +206,7 @@ class ServeSettings(_Section):
     flush_s: float = Field(default=60.0, gt=0)  # how often the drift agent writes
     flush_deadline_s: float = Field(default=10.0, gt=0)  # for one object; then it is kept and tried again
     close_s: float = Field(default=10.0, ge=0)  # how long an agent that is closed goes on trying
+    keep_rows: bool = False  # store the rows too: counters show drift, but a repair needs rows
 
 
 class EventsSettings(_Section):

@@ -21,7 +21,7 @@ from typing import Any, Self
 
 from numpy.typing import NDArray
 
-from heritage.drift.batches import Batch, Inputs, copied, frames, predictions, together
+from heritage.drift.batches import Batch, Inputs, copied, frames, predictions, rows_of, together
 from heritage.drift.outbox import Address, Outbox, Sink
 from heritage.drift.profile import DriftProfile
 from heritage.names import check_name
@@ -49,7 +49,8 @@ class AgentStatus:
     """Rows: `observed` = `flushed` + `repeated` + `dropped` + `waiting`.
 
     `repeated` rows were found in storage, written by an earlier life of the same producer. `unlogged` predictions were
-    counted but not kept by id. `failures` are flushes that did not get through; `last_error` says why.
+    counted but not kept by id, `unkept` rows counted but not stored where rows are to be. `failures` are flushes that
+    did not get through; `last_error` says why.
     """
 
     observed: int
@@ -60,6 +61,7 @@ class AgentStatus:
     unlogged: int
     failures: int
     last_error: str
+    unkept: int = 0
 
 
 def hour_of(clock_s: float) -> str:
@@ -76,7 +78,8 @@ class DriftAgent:
     """Counts on `profile` and writes through `sink`, which creates a key or says that it exists.
 
     Thread-safe. `producer` names this process: left out, a new name is drawn, also after a fork. With a name of your
-    own a batch job that is run again is not counted twice. `clock` and `window_of` decide the window of a row.
+    own a batch job that is run again is not counted twice. `clock` and `window_of` decide the window of a row. With
+    `keep_rows` the rows themselves (arrays of numbers) are stored too, for repair and labelling.
 
     >>> with DriftAgent(profile, store.create, "digits", "3") as agent:  # doctest: +SKIP
     ...     agent.observe(x, probabilities, ids)
@@ -93,10 +96,11 @@ class DriftAgent:
         limits: Limits | None = None,
         clock: Callable[[], float] = time.time,
         window_of: Callable[[float], str] = hour_of,
+        keep_rows: bool = False,
     ) -> None:
         self._profile, self._sink, self._model, self._version = profile, sink, model, version
         self._producer, self._limits, self._closed = producer, limits or Limits(), False
-        self._clock, self._window_of = clock, window_of
+        self._clock, self._window_of, self._keep_rows = clock, window_of, keep_rows
         self._begin()
         _restart_after_fork(self)
         atexit.register(self.close)
@@ -149,7 +153,7 @@ class DriftAgent:
             done = box.flushed + box.repeated + dropped
             return AgentStatus(
                 self._observed, box.flushed, box.repeated, dropped, self._observed - done, box.unlogged,
-                self._failures, self._last_error,
+                self._failures, self._last_error, box.unkept,
             )  # fmt: skip
 
     def __enter__(self) -> Self:
@@ -231,6 +235,8 @@ class DriftAgent:
             return
         self._unflushed += rows
         self._outbox.log(group[0].window, *predictions(group))
+        if self._keep_rows and (kept := rows_of(group)) is not None:
+            self._outbox.keep(group[0].window, kept)
 
     def _note(self, error: Exception) -> None:
         said = f"{type(error).__name__}: {error}"

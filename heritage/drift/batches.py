@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from heritage.drift.columns import input_frame, output_frame
 from heritage.errors import BadInput
+from heritage.rows import Rows
 
 Inputs = NDArray[Any] | pd.DataFrame | Mapping[str, Any]
 
@@ -71,3 +72,13 @@ def predictions(batches: Iterable[Batch]) -> tuple[list[str], list[NDArray[np.fl
     logged = [batch for batch in batches if batch.ids and batch.outputs is not None]
     ids = [id_ for batch in logged for id_ in batch.ids]
     return ids, [np.asarray(batch.outputs, np.float32) for batch in logged]
+
+
+def rows_of(batches: Sequence[Batch]) -> Rows | None:
+    """The inputs of batches of one shape with their ids, where all have some; None for frames and rows by name."""
+    arrays = [batch.inputs for batch in batches if isinstance(batch.inputs, np.ndarray)]
+    if len(arrays) < len(batches):
+        return None
+    named = all(batch.ids for batch in batches)
+    ids = np.array([id_ for batch in batches for id_ in batch.ids], np.str_) if named else None
+    return Rows(np.concatenate(arrays), ids=ids)

@@ -8,6 +8,7 @@ the oldest windows once there are too many of them.
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,12 +17,14 @@ from heritage.drift import predictions
 from heritage.drift.profile import DriftProfile
 from heritage.drift.window import Window
 from heritage.names import check_name, check_version
+from heritage.rows import Rows, concatenate, to_npz
 
 # stores bytes under a new key: True if it did, False if the key was there already; raises while storage is away
 Sink = Callable[[str, bytes], bool]
 
 MAX_WINDOWS = 48
 MAX_LOGGED = 100_000
+MAX_KEPT_BYTES = 128 * 2**20
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,10 +47,12 @@ class Address:
 
 @dataclass(slots=True)
 class Piece:
-    """Bytes for one key; `rows` it stands for, `tried` whether it was sent before."""
+    """Bytes for one key, or what makes them (compressing rows takes seconds); `rows` it stands for, `tried` whether it
+    was sent before.
+    """
 
     key: str
-    data: bytes
+    data: bytes | Callable[[], bytes]
     rows: int
     tried: bool = False
 
@@ -59,6 +64,7 @@ class Collected:
     counts: Window
     ids: list[str] = field(default_factory=list)
     probabilities: list[NDArray[np.float32]] = field(default_factory=list)
+    kept: list[Rows] = field(default_factory=list)
 
 
 @dataclass(slots=True)
@@ -78,6 +84,7 @@ class Outbox:
     repeated: int = 0
     dropped: int = 0
     unlogged: int = 0
+    unkept: int = 0
     untold: int = 0
 
     def collect(self, window: str) -> Collected:
@@ -109,6 +116,14 @@ class Outbox:
             self.open[window].ids += ids
             self.open[window].probabilities += probabilities
 
+    def keep(self, window: str, rows: Rows) -> None:
+        """Keep rows themselves with the window; beyond 128 MiB that wait, new ones are not kept."""
+        waiting = sum(part.x.nbytes for collected in self.open.values() for part in collected.kept)
+        if waiting + rows.x.nbytes > MAX_KEPT_BYTES:
+            self.unkept += len(rows)
+        elif window in self.open:
+            self.open[window].kept.append(rows)
+
     def give_up(self) -> int:
         """Drop everything that is left and return how many rows that were."""
         left = sum(piece.rows for piece in self.pieces) + sum(c.counts.rows for c in self.open.values())
@@ -123,6 +138,8 @@ class Outbox:
                 continue
             for shape in {part.shape[1:] for part in collected.probabilities}:
                 self._cut_log(window, collected, shape)
+            for alike in _alike(collected.kept):
+                self.pieces.append(Piece(self.address.key("rows", window, self._next()), partial(_packed, alike), 0))
             key = self.address.key("windows", window, self._next())
             self.pieces.append(Piece(key, collected.counts.to_bytes(), collected.counts.rows))
         self.open = {}
@@ -147,6 +164,8 @@ class Outbox:
         while self.pieces:
             piece = self.pieces[0]
             tried, piece.tried = piece.tried, True
+            if not isinstance(piece.data, bytes):
+                piece.data = piece.data()
             created = self.sink(piece.key, piece.data)
             if self.pieces[:1] != [piece]:
                 return  # given up meanwhile
@@ -156,3 +175,15 @@ class Outbox:
                 self.flushed += piece.rows
             else:
                 self.repeated += piece.rows
+
+
+def _alike(kept: list[Rows]) -> list[list[Rows]]:
+    """Rows that fit into one file: of one shape, all with ids or all without."""
+    groups: dict[object, list[Rows]] = {}
+    for rows in kept:
+        groups.setdefault((rows.x.shape[1:], rows.ids is None), []).append(rows)
+    return list(groups.values())
+
+
+def _packed(alike: list[Rows]) -> bytes:
+    return to_npz(concatenate(alike))

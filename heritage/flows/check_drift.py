@@ -127,7 +127,8 @@ def _judge(checked: _Check, part: Pending) -> Verdict:
     window = Window.empty(profile)
     for key in part.counters:
         window = window.merge(Window.from_bytes(profile, ctx.store.get(key), key))
-    kept = windows.read_rows(ctx, version, [part.window])
+    # late labels are joined to the answers that were given, which need not be computed again
+    kept = windows.read_rows(ctx, version, [part.window], late=False)
     rules = rules_of(ctx.settings.drift.for_model(version.name))
     verdict = check(profile, window, rules, _performance(checked, part, kept.labelled), part.window)
     record: dict[str, Any] = {"verdict": verdict.record()}
@@ -151,7 +152,7 @@ def _performance(checked: _Check, part: Pending, labelled: Rows | None) -> Perfo
     if reference is None:
         return None
     if len(part.labels_from) > 1:
-        labelled = windows.read_rows(ctx, version, list(part.labels_from)).labelled
+        labelled = windows.read_rows(ctx, version, list(part.labels_from), late=False).labelled
     by_hand = set() if labelled is None or labelled.ids is None else {str(i) for i in labelled.ids}
     parts = [] if labelled is None else [_answered(checked, labelled)]
     logged = []

@@ -71,11 +71,9 @@ def joined(
     the ids `leave_out`; and the probabilities of all its predictions.
     """
     ids, said = logged(ctx, version, window)
-    keys = ctx.store.list(windows.prefix("truth", version, window))
-    came = [(LateLabels.from_bytes(ctx.store.get(key), key), key) for key in keys]
-    came.sort(key=lambda pair: (pair[0].arrived, pair[1]))
-    labelled = [id_ for part, _ in came for id_ in part.ids.tolist()]
-    labels = np.concatenate([part.labels for part, _ in came]) if came else np.empty(0, np.int64)
+    came = windows.late_labels(ctx, version, window)
+    labelled = [id_ for part in came for id_ in part.ids.tolist()]
+    labels = np.concatenate([part.labels for part in came]) if came else np.empty(0, np.int64)
     kept = np.array([id_ not in leave_out for id_ in labelled], dtype=bool)
     p, y = predictions.join(ids, said, [i for i, k in zip(labelled, kept, strict=True) if k], labels[kept])
     return p, y, said

@@ -12,11 +12,13 @@ A window id sorts by time ('2026-11-22T07'). Objects are written once and never 
 
 import hashlib
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
 import numpy as np
 
+from heritage.drift.predictions import LateLabels
 from heritage.drift.tables import rows_of_parquet
 from heritage.drift.window import Window
 from heritage.errors import NotFound
@@ -74,16 +76,38 @@ class Kept:
         return concatenate(parts) if parts else None
 
 
-def read_rows(ctx: Context, version: ModelVersion, windows: list[str]) -> Kept:
+def read_rows(ctx: Context, version: ModelVersion, windows: list[str], late: bool = True) -> Kept:
     """All rows kept for `windows`; a row that came twice (same input) counts once, and its label wins.
 
-    The order depends on the rows alone, not on the order in which they came.
+    The order depends on the rows alone, not on the order in which they came. With `late`, a label that came later by
+    prediction id is its row's label too.
     """
     batches = _batches(ctx, version, "rows", windows)
+    if late and any(batch.y is None and batch.ids is not None for batch in batches):
+        came = [part for window in windows for part in late_labels(ctx, version, window)]
+        truth = {id_: int(y) for part in came for id_, y in zip(part.ids.tolist(), part.labels, strict=True)}
+        batches = [part for batch in batches for part in _with_labels(batch, truth)]
     labelled = _once([b for b in batches if b.y is not None], set())
     known = _digests(labelled)
     chosen = _once(_batches(ctx, version, "chosen", windows), known)
     return Kept(labelled, chosen, _once([b for b in batches if b.y is None], known | _digests(chosen)))
+
+
+def late_labels(ctx: Context, version: ModelVersion, window: str) -> list[LateLabels]:
+    """Labels that came later for a window's predictions, in the order in which they came."""
+    keys = ctx.store.list(prefix("truth", version, window))
+    came = [(LateLabels.from_bytes(ctx.store.get(key), key), key) for key in keys]
+    return [part for part, key in sorted(came, key=lambda pair: (pair[0].arrived, pair[1]))]
+
+
+def _with_labels(batch: Rows, truth: Mapping[str, int]) -> list[Rows]:
+    """The rows of a batch that `truth` labels by id, and the others."""
+    if batch.y is not None or batch.ids is None:
+        return [batch]
+    known = np.array([id_ in truth for id_ in batch.ids.tolist()], dtype=bool)
+    some = batch.take(known)
+    labels = np.array([truth[id_] for id_ in batch.ids[known].tolist()], np.int64)
+    return [part for part in (Rows(some.x, labels, some.ids), batch.take(~known)) if len(part)]
 
 
 def _batches(ctx: Context, version: ModelVersion, kind: str, windows: list[str]) -> list[Rows]:

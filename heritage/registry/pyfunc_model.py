@@ -48,7 +48,8 @@ class WatchedModel(PythonModel):
             deadline_s = min(own.s3.deadline_s, own.serve.flush_deadline_s)
             store = ObjectStore.connect(own.s3.model_copy(update={"deadline_s": deadline_s}))
             limits = Limits(flush_s=own.serve.flush_s, close_s=own.serve.close_s)
-            self.agent = DriftAgent(profile, store.create, told["name"], told["version"], limits=limits)
+            name, version, keep = told["name"], told["version"], own.serve.keep_rows
+            self.agent = DriftAgent(profile, store.create, name, version, limits=limits, keep_rows=keep)
 
     # no type hints: MLflow takes them for the schema of the input
     def predict(self, context, model_input, params=None):  # type: ignore[no-untyped-def]  # noqa: ARG002

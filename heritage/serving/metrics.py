@@ -45,6 +45,7 @@ class _Watched(Collector):
             "repeated": (rows.repeated, "Rows that an earlier life of the same producer had written."),
             "dropped": (rows.dropped, "Rows lost before they were written."),
             "unlogged": (rows.unlogged, "Predictions counted but not kept by id."),
+            "unkept": (rows.unkept, "Rows counted but not stored, where rows are to be stored."),
         }
         for name, (value, words) in counted.items():
             yield CounterMetricFamily(f"heritage_drift_rows_{name}", words, value=value)

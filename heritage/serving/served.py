@@ -73,7 +73,7 @@ def _agent(ctx: Context, version: ModelVersion) -> DriftAgent | None:
         return None
     own = ctx.settings.serve
     limits = Limits(flush_s=own.flush_s, close_s=own.close_s)
-    return DriftAgent(profile, sink_of(ctx), version.name, version.version, limits=limits)
+    return DriftAgent(profile, sink_of(ctx), version.name, version.version, limits=limits, keep_rows=own.keep_rows)
 
 
 def sink_of(ctx: Context) -> Sink:

@@ -20,6 +20,7 @@ from heritage.drift.profile import DriftProfile
 from heritage.drift.verdict import check
 from heritage.drift.window import Window, merge_all
 from heritage.errors import BadInput, UnsafeName
+from heritage.rows import Rows, concatenate, from_npz
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(4_000, 6)).astype(np.float32)
@@ -390,6 +391,39 @@ def test_late_labels_survive_their_file_and_damaged_ones_are_refused():
             predictions.LateLabels.from_bytes(wrong.to_bytes(), "k")
     with pytest.raises(BadInput, match="not a heritage late labels"):
         predictions.LateLabels.from_bytes(PROFILE.to_bytes(), "k")
+
+
+def test_rows_are_kept_where_that_is_asked_for(storage, clock, monkeypatch):
+    with DriftAgent(PROFILE, storage.create, "digits", "3", clock=clock, keep_rows=True) as agent:
+        storage.away = True
+        agent.observe(X[:50], P[:50], [f"id-{i}" for i in range(50)])
+        agent.observe(X[50:60], P[50:60])
+        agent.observe(INPUTS.iloc[:5], P[:5])
+        assert not agent.flush()
+        storage.away = False
+        assert agent.flush()
+        monkeypatch.setattr(outbox, "MAX_KEPT_BYTES", X[:30].nbytes)
+        agent.observe(X[:20], P[:20])
+        agent._fold_all()
+        agent.observe(X[20:40], P[20:40])
+        assert agent.flush()
+    kept = [
+        from_npz(data, key) for key, data in storage.objects.items() if key.startswith("rows/digits/3/2026-11-22T07/")
+    ]
+    assert agent.status.unkept == 20
+    assert agent.status.flushed == 105
+    rows = concatenate([Rows(part.x) for part in kept]).x
+    assert sorted(rows.tolist()) == sorted([*X[:60].tolist(), *X[:20].tolist()])
+
+
+def test_kept_rows_carry_the_ids_of_their_predictions(agent, storage, clock):
+    assert not any(key.startswith("rows/") for key in storage.objects)
+    with DriftAgent(PROFILE, storage.create, "digits", "4", clock=clock, keep_rows=True) as keeping:
+        keeping.observe(X[:30], P[:30], [f"id-{i}" for i in range(30)])
+    ((key, data),) = [item for item in storage.objects.items() if item[0].startswith("rows/")]
+    kept = from_npz(data, key)
+    assert kept.ids.tolist() == [f"id-{i}" for i in range(30)]
+    assert kept.x.tolist() == X[:30].tolist()
 
 
 def test_logs_are_bounded_too(agent, monkeypatch):

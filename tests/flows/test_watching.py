@@ -190,6 +190,28 @@ def test_labels_that_are_no_class_are_refused_and_nothing_is_kept(deployed):
     assert list(ctx.store.list("truth/")) == []
 
 
+def test_rows_that_a_server_kept_are_labelled_by_what_came_later(deployed):
+    ctx, version = deployed.ctx, deployed.versions[0]
+    x, profile = rows(6, 80).x, profile_of(deployed.ctx, version)
+    said = np.full((80, 3), 1 / 3, np.float32)
+    with DriftAgent(
+        profile, ctx.store.create, version.name, version.version, window_of=lambda _: HOURS[7], keep_rows=True
+    ) as agent:
+        agent.observe(x, said, [f"r{i}" for i in range(80)])
+    late_labels.take(ctx, version.address, [f"r{i}" for i in range(60)], np.arange(60) % 3)
+    late_labels.take(ctx, version.address, ["r0"], np.array([2]))
+
+    kept = windows.read_rows(ctx, version, [HOURS[7]])
+
+    assert (len(kept.labelled), len(kept.unlabelled)) == (60, 20)
+    found = dict(zip(kept.labelled.ids.tolist(), kept.labelled.y.tolist(), strict=True))
+    assert found == {f"r{i}": i % 3 for i in range(60)} | {"r0": 2}
+    at = kept.labelled.ids.tolist().index("r17")
+    assert kept.labelled.x[at].tolist() == x[17].tolist()
+    # the check joins labels to the answers instead, and counts none of them twice
+    assert windows.read_rows(ctx, version, [HOURS[7]], late=False).labelled is None
+
+
 # --- windows that are late, past, gone
 
 
