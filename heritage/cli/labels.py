@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from heritage.cli.connect import connect
-from heritage.cli.output import DryRunFlag, JsonFlag, tell
+from heritage.cli.output import DryRunFlag, JsonFlag, notes, tell
 
 app = typer.Typer(name="label", help="Ask people for labels and take in their answers.", no_args_is_help=True)
 
@@ -98,3 +98,15 @@ def pull(request_id: RequestArgument, json: JsonFlag = False) -> None:
 
     result = label_studio.pull(connect(), request_id)
     tell(json, result, f"{result['answered']} of {result['tasks']} rows answered")
+
+
+@app.command()
+def serve(
+    host: Annotated[str, typer.Option(help="Address to listen on; other than loopback needs a token.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on.")] = 8091,
+) -> None:
+    """Serve the labelling page, with all other pages (`heritage api`); open requests stand at /labels."""
+    from heritage.cli.api import api
+
+    notes.print(f"requests that wait: http://{host}:{port}/labels")
+    api(host, port)
