@@ -100,7 +100,7 @@ class DriftSettings(_Section):
 class RepairSettings(_Section):
     """What the search may do, the share of labelled rows kept for the gate, and the gate's levels."""
 
-    rungs: str = "all"  # or some of none,rollback,one,hull,layers,finetune-20,finetune-60
+    rungs: str = "all"  # or some of none,rollback,one,hull,layers,finetune-20,finetune-60,finetune-200
     donors: str = "auto"  # or nearest, or names separated by commas
     guard_share: float = Field(default=0.5, gt=0, lt=1)
     alpha: float = Field(default=0.05, gt=0, lt=1)
@@ -124,7 +124,7 @@ class RecoverySettings(_Section):
     weights: bool = True
     chunk: int = Field(default=25, ge=1)  # versions of one mapped task
     # a family of at most so many models is looked at as a whole when a version joins it
-    together: int = Field(default=60, ge=0)
+    together: int = Field(default=24, ge=0)
     # modules that register further methods when they are imported, separated by commas
     plugins: Annotated[tuple[str, ...], NoDecode] = ()
 

@@ -1,5 +1,7 @@
 """New versions find their family and their parents, and what was said about them is kept beside it."""
 
+import copy
+import dataclasses
 import json
 from types import SimpleNamespace
 
@@ -15,6 +17,40 @@ from heritage.settings import settings
 from tests.planted import Planter, by_hand, client_of, declared, embedded, environment, merged, pruned, registered
 
 pytestmark = pytest.mark.services
+
+
+class Killed(BaseException):
+    """What a process would notice of a SIGKILL: nothing else runs."""
+
+
+def dying(ctx, write):
+    """The same registry for a process that dies before its write number `write`."""
+    registry, done = copy.copy(ctx.registry), 0
+
+    def counted(method):
+        def call(*args, **kwargs):
+            nonlocal done
+            done += 1
+            if done == write:
+                raise Killed
+            return method(*args, **kwargs)
+
+        return call
+
+    for name in ("amend", "set_tag", "remove_tag", "put_artifact"):
+        setattr(registry, name, counted(getattr(registry, name)))
+    return dataclasses.replace(ctx, registry=registry)
+
+
+def killed_at_every_write(ctx, address):
+    """How often processing `address` was killed, each time one write later, before it went through."""
+    for write in range(1, 30):
+        try:
+            ingest.run(dying(ctx, write), address)
+        except Killed:
+            continue
+        return write - 1
+    raise AssertionError("it never went through")
 
 
 @pytest.fixture(scope="module")
@@ -39,6 +75,7 @@ def played(tmp_path_factory, seaweed):
     facts.pending = ingest.pending(ctx)
     facts.planned = ingest.run(ctx, "b/1", dry_run=True)
     facts.after_plan = ctx.registry.version("b/1")
+    facts.killed = killed_at_every_write(ctx, "b/1")
     facts.gists = ingest.run_all(ctx, ingest.fingerprint_all(ctx, facts.pending))
     facts.left = ingest.pending(ctx)
     facts.manifests = {v.name: m for v, m in ctx.registry.manifests()}
@@ -59,6 +96,12 @@ def test_everything_waits_once(played):
     assert played.pending == [f"{n}/1" for n in ("a-pruned", "root", "a", "b", "m", "stranger", "student", "nan")]
     assert played.left == []
     assert {g["status"] for g in played.gists} == {"success"}
+
+
+def test_a_version_whose_processing_was_killed_at_every_write_is_as_any_other(played):
+    assert played.killed >= 2
+    assert len(list(played.ctx.registry.versions("b"))) == 1
+    assert recovered(played, "b") == {("root", "finetune")}
 
 
 def test_a_dry_run_tells_what_it_would_write_and_writes_nothing(played):
