@@ -210,7 +210,7 @@ class ServeSettings(_Section):
 
 
 class EventsSettings(_Section):
-    """OpenLineage events. Where they go is said the way OpenLineage's own client reads it (OPENLINEAGE_URL and so on)."""
+    """OpenLineage events. Where they go is said as OpenLineage's own client reads it (OPENLINEAGE_URL and so on)."""
 
     openlineage: bool = False
     namespace: str = "heritage"  # of the jobs; model versions have the registry's address as theirs

@@ -13,14 +13,14 @@ from starlette.concurrency import run_in_threadpool
 from heritage.api.faults import Fault
 from heritage.api.services import Services
 from heritage.api.signature import WINDOW_S, Delivery, check
-from heritage.errors import Conflict, HeritageError, Unavailable
+from heritage.errors import Conflict, HeritageError
 from heritage.flows import notices
 from heritage.flows.context import Context
 from heritage.flows.notices import Consequence, Notice
+from heritage.flows.webhook_secret import secret_of
 
 USER = "mlflow-webhook"
 MAX_BODY_BYTES = 2**16
-SECRET_FILE = "webhook.secret"  # noqa: S105 the name of a file
 _ANSWERS: dict[int | str, dict[str, Any]] = {code: {"model": Fault} for code in (400, 401, 409, 413, 422, 503)}
 
 
@@ -69,7 +69,7 @@ async def _body(request: Request) -> bytes:
 
 def _take(services: Services, seen: "Seen", headers: dict[str, str], body: bytes) -> Taken:
     ctx = services.context
-    delivery = check(secret_of(ctx), headers, body, datetime.now(UTC))
+    delivery = check(secret_of(ctx.settings), headers, body, datetime.now(UTC))
     event, notice = _read(body)
     seen.claim(ctx, delivery)
     try:
@@ -80,21 +80,6 @@ def _take(services: Services, seen: "Seen", headers: dict[str, str], body: bytes
         raise
     services.follower.start(at_once=True)
     return Taken(done=consequence.done, dag=consequence.dag, run=run.run if run else "")
-
-
-def secret_of(ctx: Context) -> str:
-    """The secret that MLflow signs with: the setting's, else that of the file in the working folder."""
-    if secret := ctx.settings.api.webhook_secret.get_secret_value():
-        return secret
-    file = ctx.settings.work_dir / SECRET_FILE
-    try:
-        return file.read_text().strip() or _no_secret()
-    except OSError:
-        return _no_secret()
-
-
-def _no_secret() -> str:
-    raise Unavailable("no secret for webhooks is set; run `heritage webhook register`")
 
 
 def _read(body: bytes) -> tuple[str, Notice | None]:

@@ -6,6 +6,7 @@ import typer
 from typer.core import TyperGroup
 
 from heritage.cli import (
+    api,
     audit,
     config,
     configs,
@@ -52,7 +53,7 @@ def _root() -> None:
     """Exit codes: 0 fine, 1 error, 2 usage, 3 drift found or gate refused."""
 
 
-for commands in (demo, lineage, audit, watch, serve, promote, repairs, convert, recover, families):
+for commands in (demo, lineage, audit, watch, serve, api, promote, repairs, convert, recover, families):
     commands.register(app)
 for group in (drift, repair, labels, configs, masks, webhook, config):
     app.add_typer(group.app)

@@ -1,9 +1,6 @@
 """`heritage webhook`: have MLflow tell heritage's receiver what people do in the registry."""
 
-import os
-import secrets
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 from urllib.parse import urlsplit
 
 import typer
@@ -13,13 +10,8 @@ from heritage.cli.output import DryRunFlag, Exit, JsonFlag, fail, tell
 from heritage.errors import BadInput
 from heritage.names import printable
 
-if TYPE_CHECKING:
-    from heritage.flows.context import Context
-
 app = typer.Typer(name="webhook", help="News of the registry, sent by MLflow.", no_args_is_help=True)
 ROUTE = "/heritage/webhooks/mlflow"
-# where the receiver looks when HERITAGE_API__WEBHOOK_SECRET is empty; the same name as in heritage.api.webhooks
-SECRET_FILE = "webhook.secret"  # noqa: S105 the name of a file
 
 
 @app.command()
@@ -33,8 +25,10 @@ def register(
     if dry_run:
         tell(json, {"url": url, "dry_run": True}, f"would register {url} with MLflow")
         return
+    from heritage.flows.webhook_secret import made_secret
+
     ctx = connect()
-    hook = ctx.registry.subscribe(url, secret_for(ctx))
+    hook = ctx.registry.subscribe(url, made_secret(ctx.settings))
     problem = ctx.registry.try_webhook(hook)
     tell(json, {"url": url, "webhook": hook, "problem": problem}, f"MLflow tells {url} what happens in the registry")
     if problem:
@@ -60,15 +54,3 @@ def check_url(url: str) -> str:
             f"'{printable(url)}' is no address of a receiver; give http(s)://host:port{ROUTE}, without a user"
         )
     return url
-
-
-def secret_for(ctx: "Context") -> str:
-    """The secret of the settings, else that of the working folder, which is made where it is missing."""
-    if secret := ctx.settings.api.webhook_secret.get_secret_value():
-        return secret
-    file: Path = ctx.settings.work_dir / SECRET_FILE
-    if not file.exists():
-        file.parent.mkdir(parents=True, exist_ok=True)
-        with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as out:
-            out.write(secrets.token_urlsafe(32) + "\n")
-    return file.read_text().strip()

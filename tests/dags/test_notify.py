@@ -1,70 +1,26 @@
 """Mails that Airflow's own notifier sends, to a mail server of this test."""
 
 import json
-import socketserver
-import threading
 import time
-from email import message_from_bytes
-from email.policy import default
 
 import pytest
 
 from heritage.settings import settings
+from tests.api.mail import SMTP, WORDS, Mail, connection
 
 pytestmark = pytest.mark.airflow
-
-SMTP = "airflow.providers.smtp.notifications.smtp.SmtpNotifier"
-WORDS = {"to": "ops@example.org", "from_email": "airflow@example.org", "subject": "{subject}", "html_content": "{html}"}
-
-
-class Mail(socketserver.ThreadingTCPServer):
-    """A mail server that keeps what it gets; `silent` accepts connections and says nothing."""
-
-    allow_reuse_address = daemon_threads = True
-    silent = False
-
-    def __init__(self) -> None:
-        self.got = []
-        super().__init__(("127.0.0.1", 0), Session)
-
-
-class Session(socketserver.StreamRequestHandler):
-    def handle(self) -> None:
-        if self.server.silent:
-            time.sleep(20)
-            return
-        self.say(b"220 test")
-        while line := self.rfile.readline():
-            word = line[:4].upper()
-            if word == b"DATA":
-                self.say(b"354 go on")
-                lines = []
-                while (part := self.rfile.readline()) != b".\r\n":
-                    lines.append(part)
-                self.server.got.append(message_from_bytes(b"".join(lines), policy=default))
-            self.say(b"221 bye" if word == b"QUIT" else b"250 ok")
-            if word == b"QUIT":
-                return
-
-    def say(self, line: bytes) -> None:
-        self.wfile.write(line + b"\r\n")
 
 
 @pytest.fixture
 def mail(monkeypatch):
-    server = Mail()
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    extra = '{"disable_tls": true, "disable_ssl": true, "timeout": 5, "retry_limit": 1}'
-    connection = f'{{"conn_type": "smtp", "host": "127.0.0.1", "port": {server.server_address[1]}, "extra": {extra}}}'
-    monkeypatch.setenv("AIRFLOW_CONN_SMTP_DEFAULT", connection)
-    monkeypatch.setenv("HERITAGE_NOTIFY__NOTIFIER", SMTP)
-    monkeypatch.setenv("HERITAGE_NOTIFY__ARGUMENTS", json.dumps(WORDS))
-    monkeypatch.setenv("HERITAGE_NOTIFY__DEADLINE_S", "3")
-    monkeypatch.setenv("HERITAGE_API__AIRFLOW_URL", "http://people.example/airflow")
-    settings.cache_clear()
-    yield server
-    server.shutdown()
-    server.server_close()
+    with Mail() as server:
+        monkeypatch.setenv("AIRFLOW_CONN_SMTP_DEFAULT", connection(server))
+        monkeypatch.setenv("HERITAGE_NOTIFY__NOTIFIER", SMTP)
+        monkeypatch.setenv("HERITAGE_NOTIFY__ARGUMENTS", json.dumps(WORDS))
+        monkeypatch.setenv("HERITAGE_NOTIFY__DEADLINE_S", "3")
+        monkeypatch.setenv("HERITAGE_API__AIRFLOW_URL", "http://people.example/airflow")
+        settings.cache_clear()
+        yield server
     settings.cache_clear()
 
 
