@@ -66,6 +66,20 @@ def test_a_failure_says_what_to_do_and_can_be_tried_again(opened, bare, status, 
         page.wait_for_selector("text=No window has been judged yet")
 
 
+def test_addresses_lead_to_web_pages_or_stay_here(opened, bare):
+    page = opened(bare + "/audit")
+    given = {
+        "https://mlflow.example/#/models/a": True, "#/drift": True, "../auth/login": True, "static/icon.svg": True,
+        "javascript:alert(1)": False, " JavaScript:alert(1)": False, "data:text/html,x": False, "//evil.example": False,
+        "/\\evil.example": False, "vbscript:x": False, "": False,
+    }  # fmt: skip
+    script = """async (urls) => {
+        const { safeUrl } = await import(new URL("static/js/dom.js", document.baseURI));
+        return urls.map((url) => safeUrl(url) !== "#" || url === "#");
+    }"""
+    assert page.evaluate(script, list(given)) == list(given.values())
+
+
 def test_a_hundred_thousand_versions_are_laid_out_in_seconds(opened, bare):
     page = opened(bare + "/audit")
     told = page.evaluate("""async () => {

@@ -1,7 +1,7 @@
 // Elements without HTML text: whatever comes from outside ends as a text node or a checked attribute.
 
 const SVG = "http://www.w3.org/2000/svg";
-const SAFE_URL = /^(https?:\/\/|#|\.{0,2}\/|[\w-]+(\/|$|\?))/i;
+const SAFE_URL = /^(https?:\/\/|#|\.{0,2}\/(?![/\\])|[\w-]+(\/|$|\?))/i;
 
 function fill(element, props, children) {
   for (const [name, value] of Object.entries(props ?? {})) {

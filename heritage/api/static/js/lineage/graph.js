@@ -6,6 +6,7 @@ import { curve } from "./curve.js";
 
 // from here on lines have corners and no arrows: that is what keeps 2,000 nodes smooth
 const LARGE = 260;
+const NATURAL = 1.15; // no small family is blown up beyond this
 const SMALL = 0.35; // zoom under which no name can be read
 const FEW = 60; // relatives up to which their edges carry words
 const pen = document.createElement("canvas").getContext("2d");
@@ -31,7 +32,10 @@ export class Graph {
     });
     this.cy.on("tap", "node", (event) => told.choose(event.target.id()));
     this.cy.on("dbltap", "node", (event) => told.expand(event.target.id()));
-    this.restyle = () => this.cy.style(graphStyle(this.large));
+    this.restyle = () => {
+      this.styled = this.large;
+      this.cy.style(graphStyle(this.styled));
+    };
     addEventListener("heritage-theme", this.restyle);
   }
 
@@ -75,17 +79,19 @@ export class Graph {
     const { nodes, edges } = this.waiting;
     const size = new Map(nodes.map(({ data }) => [data.id, data]));
     for (const node of nodes) node.position = at.get(node.data.id);
+    this.bounds = bounds(nodes);
     edges.forEach(({ data }, i) => {
       const { source, target } = data;
       Object.assign(data, curve(at.get(source), size.get(source), at.get(target), size.get(target), via[i]));
     });
     const first = this.cy.elements().empty();
+    // styles before elements, and marks with them: each is then styled once
+    if (this.styled !== this.large) this.restyle();
     this.cy.batch(() => {
       this.cy.elements().remove();
       this.cy.add([...nodes, ...edges]);
+      this.mark();
     });
-    this.restyle();
-    this.mark();
     if (first) this.fit();
     if (first && this.cy.zoom() < SMALL) this.#near(this.chosen);
     this.told.placed();
@@ -141,11 +147,15 @@ export class Graph {
     });
   }
 
-  /** Everything, or what stands out, in view. */
+  /** Everything in view. Cytoscape's own fit measures every label first, which takes longer than all the rest. */
   fit() {
+    if (!this.bounds) return;
     this.cy.resize();
-    this.cy.fit(undefined, 36);
-    if (this.cy.zoom() > 1.15) this.cy.zoom(1.15).center();
+    const { left, right, top, bottom } = this.bounds;
+    const [width, height] = [this.cy.width(), this.cy.height()];
+    const zoom = Math.min((width - 72) / (right - left), (height - 72) / (bottom - top), NATURAL);
+    const level = Math.max(zoom, this.cy.minZoom());
+    this.cy.viewport({ zoom: level, pan: { x: width / 2 - (level * (left + right)) / 2, y: height / 2 - (level * (top + bottom)) / 2 } });
   }
 
   zoom(factor) {
@@ -168,6 +178,17 @@ export class Graph {
     this.worker.terminate();
     this.cy.destroy();
   }
+}
+
+function bounds(nodes) {
+  const box = { left: Infinity, right: -Infinity, top: Infinity, bottom: -Infinity };
+  for (const { position: { x, y }, data: { width, height } } of nodes) {
+    box.left = Math.min(box.left, x - width / 2);
+    box.right = Math.max(box.right, x + width / 2);
+    box.top = Math.min(box.top, y - height / 2);
+    box.bottom = Math.max(box.bottom, y + height / 2);
+  }
+  return box;
 }
 
 const still = () => matchMedia("(prefers-reduced-motion: reduce)").matches;
