@@ -144,6 +144,11 @@ def register_challenger(ctx: Context, plan_hash: str) -> dict[str, str]:
     if result["decision"] != "accept":
         raise Refused(f"plan {plan_hash[:12]}: the gate decided {result['decision']}; nothing is registered")
     plan = RepairPlan.from_json(decisions.read(ctx, plan_hash, "plan.json").decode(), f"plan {plan_hash[:12]}")
+    if plan.hash != plan_hash:
+        raise Conflict(
+            f"plan {plan_hash[:12]}: what is stored under it is plan {plan.hash[:12]}, which nobody decided on; "
+            "somebody changed it: start heritage_repair again"
+        )
     champion = ctx.registry.version(result["champion"])
     rows = {part: decisions.rows_of(ctx, plan_hash, part) for part in ("labelled", "unlabelled", "guard")}
     given = material.restore(ctx, champion, plan, rows["labelled"], rows["unlabelled"])

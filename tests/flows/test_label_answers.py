@@ -2,6 +2,7 @@
 
 import json
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
@@ -166,6 +167,33 @@ def test_a_file_cut_in_half_is_named_and_the_wait_goes_on(ctx):
     with pytest.raises(BadInput, match=r"line 7 cannot be read.*cut short"):
         label.collect(ctx, request)
     assert label.open_requests(ctx)
+
+
+def test_disagreement_asks_for_a_sign_off_and_unity_does_not(ctx):
+    request = ask(ctx)
+    label.submit(ctx, request, answers(ctx, request, ["cat", "dog", "owl", "cat", "dog", "owl"]), "ana")
+    label.submit(ctx, request, answers(ctx, request, ["cat", "dog", "owl", "cat", "dog", "owl"]), "ben | <b>`x`")
+    calm = label.review(ctx, request)
+    assert calm["enough"]
+    assert calm["doubts"] == []
+    assert "ben \\| \\<b\\>\\`x\\`" in calm["body"]
+    label.submit(ctx, request, answers(ctx, request, ["dog", "owl", "cat", "dog", "owl", "cat"]), "ben | <b>`x`")
+    torn = label.review(ctx, request)
+    assert not torn["enough"]
+    assert len(torn["doubts"]) == 2
+    assert "- agreement is -" in torn["body"]
+
+
+@pytest.mark.parametrize(("when", "asked"), [("always", True), ("never", False)])
+def test_sign_off_may_be_asked_always_or_never(ctx, when, asked):
+    own = ctx.settings.labels.model_copy(update={"sign_off": when})
+    ctx = replace(ctx, settings=ctx.settings.model_copy(update={"labels": own}))
+    request = ask(ctx)
+    label.submit(ctx, request, answers(ctx, request, ["cat"] * 6), "ana")
+    label.submit(
+        ctx, request, answers(ctx, request, ["cat"] * 3 + ["dog"] * 3 if when == "never" else ["cat"] * 6), "ben"
+    )
+    assert bool(label.review(ctx, request)["doubts"]) == asked
 
 
 def test_a_request_that_is_not_there_is_not_found(ctx):
