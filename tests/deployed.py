@@ -18,7 +18,7 @@ from heritage.storage import ObjectStore
 from heritage.weights.write import write_safetensors
 
 KINDS = ("windows", "predictions", "truth", "rows", "verdicts", "judged", "alarms")
-QUICK = ServeSettings(port=0, poll_s=0.05, flush_s=0.2, flush_deadline_s=1.0, close_s=2.0, max_rows=64)
+QUICK = ServeSettings(port=0, poll_s=0.05, flush_s=0.2, flush_deadline_s=20.0, close_s=60.0, max_rows=64)
 
 
 @dataclasses.dataclass(frozen=True)

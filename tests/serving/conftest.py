@@ -32,10 +32,10 @@ def running(champion: Champion, own: ServeSettings) -> Iterator[SimpleNamespace]
 
         def stop() -> None:
             server.should_exit = True
-            thread.join(30)
+            thread.join(120)
             assert not thread.is_alive()
 
-        with httpx.Client(base_url=url, timeout=30) as client:
+        with httpx.Client(base_url=url, timeout=120) as client:
             try:
                 yield SimpleNamespace(champion=champion, client=client, url=url, stop=stop)
             finally:

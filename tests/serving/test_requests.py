@@ -134,7 +134,7 @@ def test_more_requests_than_may_be_at_work_are_told_to_come_back():
         codes = []
 
         def one():
-            with httpx.Client(base_url=started.url, timeout=30) as client:
+            with httpx.Client(base_url=started.url, timeout=120) as client:
                 codes.append(client.post("/predict", json={"instances": [ROW]}).status_code)
 
         held = [threading.Thread(target=one) for _ in range(2)]
