@@ -126,6 +126,8 @@ def _run(
     study = run(name, fleet)
     paths = write(study, out)
     fleet.table.quarantine.to_csv(out / "quarantine.csv", index=False)
+    if edges is not None:
+        fleet.lineage_edges().quarantine.to_csv(out / "edges_quarantine.csv", index=False)
     _tell(study, out, paths, as_json)
     return study
 

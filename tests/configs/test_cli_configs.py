@@ -45,9 +45,11 @@ def test_lineage_is_told_and_can_fail(tmp_path):
     wrong = pd.DataFrame(
         {"parent_id": ["google/gemma-2-9b"], "child_id": ["google/gemma-2-2b-it"], "relation": ["finetune"]}
     )
-    wrong.to_csv(tmp_path / "wrong.csv", index=False)
+    pd.concat([wrong, wrong]).to_csv(tmp_path / "wrong.csv", index=False)
     arguments = ["lineage", *TABLE, "--edges", tmp_path / "wrong.csv", "-o", tmp_path, "--fail-on-contradiction"]
     assert "google/gemma-2-2b-it declared as finetune of google/gemma-2-9b" in run(*arguments, code=3)
+    set_aside = pd.read_csv(tmp_path / "edges_quarantine.csv")
+    assert len(set_aside) == 1  # the edge that stands there twice
 
 
 def test_two_models_are_explained():
