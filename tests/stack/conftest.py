@@ -1,5 +1,7 @@
 """The production stack as processes of this machine, once for all tests of this folder."""
 
+import shutil
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -19,20 +21,20 @@ PROJECT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="session")
-def production(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Production]:
+def production() -> Iterator[Production]:
     try:
         find_programs()
     except Misconfigured as missing:
         pytest.skip(str(missing))
-    folder = tmp_path_factory.mktemp("production")
-    for parent in (folder, *folder.parents[:2]):
-        parent.chmod(0o711)  # PostgreSQL's own user passes through
+    # not below pytest's own folder, which PostgreSQL's user may not pass through
+    folder = Path(tempfile.mkdtemp(prefix="heritage-production-"))
     with pytest.MonkeyPatch.context() as patch:
         stack = Production.up(folder, PROJECT)
         patch.setenv("MLFLOW_TRACKING_USERNAME", "heritage")
         patch.setenv("MLFLOW_TRACKING_PASSWORD", stack.secret("mlflow_heritage_password"))
         yield stack
         stack.down(hurry=True)
+    shutil.rmtree(folder)
 
 
 @pytest.fixture

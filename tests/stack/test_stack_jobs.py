@@ -12,9 +12,12 @@ from heritage.flows.context import Context
 from heritage.local import processes
 from heritage.local.airflow_rest import AirflowApi
 from heritage.local.production import Production
+from heritage.records import ModelVersion
 from heritage.storage import ObjectStore
+from tests import planted
 from tests.stack import worked
 
+RECLUSTER = "heritage_recluster"
 DAGS = (story.CHECK, story.REPAIR, story.PROMOTE)
 
 
@@ -32,6 +35,32 @@ def test_the_main_job_runs_on_the_workers(
     assert found.promoted.endswith("/2")
     assert set(worked.by_worker(tasks)) <= set(worked.WORKERS)
     assert ctx.registry.promotion_findings(found.drifted.split("/")[0]) == ()
+
+
+def test_a_mapped_recluster_is_shared_by_the_workers(
+    production: Production, ctx: Context, airflow: AirflowApi, tmp_path: Path
+) -> None:
+    planter = planted.Planter(7)
+    for family in range(3):
+        root = planter.root()
+        for i, state in enumerate([root, planter.finetuned(root), planter.finetuned(root)]):
+            planted.registered(ctx, tmp_path, f"planted-{family}-{i}", state)
+    run = airflow.start(RECLUSTER, {"reset": True})
+
+    assert airflow.wait(RECLUSTER, run, 600.0) == "success"
+
+    tasks = [t for t in airflow.tasks(RECLUSTER, run) if t["hostname"]]
+    print("\n" + worked.table(tasks))
+    print("tasks by worker:", dict(worked.by_worker(tasks)))
+    assert {"prepare", "tree"} <= {t["task_id"] for t in tasks if t["map_index"] >= 0}
+    assert set(worked.by_worker(tasks)) == set(worked.WORKERS)
+    families = [{v.tags["heritage.family"] for v in versions_of(ctx, family)} for family in range(3)]
+    assert [len(found) for found in families] == [1, 1, 1]
+    assert len(set.union(*families)) == 3
+
+
+def versions_of(ctx: Context, family: int) -> list[ModelVersion]:
+    return [ctx.registry.version(f"planted-{family}-{i}") for i in range(3)]
 
 
 def test_workers_have_no_key_of_the_database(production: Production) -> None:
