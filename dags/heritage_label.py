@@ -5,11 +5,10 @@ from typing import Any
 
 import heritage_forms as forms
 from airflow.providers.standard.operators.hitl import ApprovalOperator
-from airflow.providers.standard.operators.trigger_dagrun import TriggerDagRunOperator
 from airflow.sdk import TriggerRule, dag, task
 from airflow.sdk.exceptions import AirflowSkipException
 from heritage_assets import LABELS_NEEDED, Job, jobs
-from heritage_steps import repaired
+from heritage_steps import repaired, start_the_others
 from heritage_triggers import LabelsSensor
 
 from heritage.settings import settings
@@ -51,10 +50,6 @@ def heritage_label() -> None:
         return asked
 
     @task
-    def others(params: dict[str, Any], triggering_asset_events: Any) -> list[Job]:
-        return jobs(LABELS_NEEDED, triggering_asset_events, params)[1:]
-
-    @task
     def check(status: dict[str, Any]) -> dict[str, Any]:
         from heritage.flows import label
         from heritage.flows.context import Context
@@ -92,7 +87,7 @@ def heritage_label() -> None:
     doubts(checked) >> [sign_off, collected]
     sign_off >> collected
     repaired(collected)
-    TriggerDagRunOperator.partial(task_id="start_the_others", trigger_dag_id="heritage_label").expand(conf=others())
+    start_the_others("heritage_label", LABELS_NEEDED)
 
 
 heritage_label()

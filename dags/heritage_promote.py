@@ -5,10 +5,11 @@ from typing import Any
 
 import heritage_forms as forms
 from airflow.providers.standard.operators.hitl import ApprovalOperator
-from airflow.providers.standard.operators.trigger_dagrun import TriggerDagRunOperator
 from airflow.sdk import TriggerRule, dag, task
-from heritage_assets import CHALLENGER, Job, jobs
+from airflow.sdk.exceptions import AirflowSkipException
+from heritage_assets import CHALLENGER, jobs
 from heritage_notify import approval_asked, failed
+from heritage_steps import start_the_others
 
 from heritage.settings import settings
 
@@ -43,10 +44,6 @@ def heritage_promote() -> None:
         return promote.brief(Context.connect(), job["address"], job["plan"])
 
     @task
-    def others(params: dict[str, Any], triggering_asset_events: Any) -> list[Job]:
-        return jobs(CHALLENGER, triggering_asset_events, params)[1:]
-
-    @task
     def move_aliases(challenger: dict[str, str]) -> dict[str, Any]:
         from heritage.flows import promote
         from heritage.flows.context import Context
@@ -61,11 +58,13 @@ def heritage_promote() -> None:
         return promote.smoke_test(Context.connect(), moved["model"])
 
     @task(trigger_rule=TriggerRule.ONE_FAILED)
-    def roll_back(moved: dict[str, Any]) -> None:
+    def roll_back(moved: dict[str, Any] | None) -> None:
         from heritage.flows import promote
         from heritage.flows.context import Context
 
-        promote.roll_back(Context.connect(), moved["model"], "the smoke test failed")
+        if not moved:
+            raise AirflowSkipException("nothing was moved")
+        promote.roll_back(Context.connect(), moved["model"], "the smoke test failed", moved["version"])
 
     challenger = brief()
     approval = ApprovalOperator(
@@ -81,7 +80,7 @@ def heritage_promote() -> None:
     moved = move_aliases(challenger)
     challenger >> approval >> moved
     smoke_test(moved) >> roll_back(moved)
-    TriggerDagRunOperator.partial(task_id="start_the_others", trigger_dag_id="heritage_promote").expand(conf=others())
+    start_the_others("heritage_promote", CHALLENGER)
 
 
 heritage_promote()

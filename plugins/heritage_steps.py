@@ -2,8 +2,10 @@
 
 from typing import Any
 
-from airflow.sdk import TriggerRule, task
+from airflow.providers.standard.operators.trigger_dagrun import TriggerDagRunOperator
+from airflow.sdk import Asset, TriggerRule, task
 from heritage_assets import CHALLENGER, Job, skip_unless
+from heritage_assets import jobs as jobs_of
 
 
 @task
@@ -46,6 +48,16 @@ def register(result: dict[str, Any], *, outlet_events: Any) -> dict[str, str]:
     challenger = repair.register_challenger(Context.connect(), result["plan"])
     outlet_events[CHALLENGER].extra = challenger
     return challenger
+
+
+def start_the_others(dag_id: str, asset: Asset) -> None:
+    """A run asks people one question; where several events started it, each further one gets a run of its own."""
+
+    @task
+    def others(params: dict[str, Any], triggering_asset_events: Any) -> list[Job]:
+        return jobs_of(asset, triggering_asset_events, params)[1:]
+
+    TriggerDagRunOperator.partial(task_id="start_the_others", trigger_dag_id=dag_id).expand(conf=others())
 
 
 def repaired(jobs: Any) -> Any:
