@@ -1,5 +1,7 @@
 """How sure an edge is: of joining the right two models, and of its direction under every possible root."""
 
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -40,9 +42,36 @@ def margins(tree: list[Edge], cost: NDArray[np.float64]) -> dict[Edge, float]:
     return out
 
 
-def edge_confidence(direction: float, margin: float) -> float:
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """What is known of an edge that no proof tells.
+
+    `direction`: chance of its direction under all roots; `margin` over the next best edge; `ratio`: its own
+    log-likelihood ratio; whether it is an `adapter`, and whether its parent is the root.
+    """
+
+    direction: float
+    margin: float
+    ratio: float
+    adapter: bool
+    from_root: bool
+
+    def covariates(self) -> dict[str, float]:
+        """The numbers that `fitted.CONFIDENCE` weighs."""
+        direction = min(max(self.direction, 1e-6), 1 - 1e-6)
+        close = float(np.exp(-max(self.margin, 0.0) / 0.1))
+        return {
+            "constant": 1.0,
+            "direction": float(np.clip(np.log(direction / (1 - direction)), -5, 5)),
+            "close": close,
+            "adapter": float(self.adapter),
+            "close_adapter": close * self.adapter,
+            "from_root": float(self.from_root),
+            "ratio": float(np.clip(self.ratio, -6, 6)) / 6,
+        }
+
+
+def edge_confidence(claim: Claim) -> float:
     """The calibrated chance that an edge is right, by the fitted logistic of `fitted.CONFIDENCE`."""
-    constant, by_direction, by_margin = fitted.CONFIDENCE
-    odds = np.log(max(direction, 1e-6) / max(1 - direction, 1e-6))
-    score = constant + by_direction * float(np.clip(odds, -5, 5)) + by_margin * np.exp(-max(margin, 0.0) / 0.1)
+    score = sum(fitted.CONFIDENCE[name] * value for name, value in claim.covariates().items())
     return float(1 / (1 + np.exp(-score)))

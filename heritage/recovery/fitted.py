@@ -18,6 +18,14 @@ WEIGHTS: dict[str, float] = {
 # weight of .5 log(degree) of the root, and temperature of root scores
 HUB = 2.5
 TEMPERATURE = 1.0
-# logistic of an edge's confidence: constant, log odds of the direction, closeness of the next best edge
-CONFIDENCE = (0.83, 0.39, -1.35)
+# logistic of an edge's confidence, over `confidence.Claim.covariates`
+CONFIDENCE: dict[str, float] = {
+    "constant": -0.73,
+    "direction": 0.49,
+    "close": -1.85,
+    "adapter": 1.51,
+    "close_adapter": -1.25,
+    "from_root": 2.1,
+    "ratio": 1.01,
+}
 PROOF = 0.98

@@ -14,6 +14,7 @@ from heritage.recovery.architecture import group
 from heritage.recovery.distance import measure
 from heritage.recovery.families import FAMILY_METHODS, Z_SCORE, likely_related, similarity
 from heritage.recovery.family import Family
+from heritage.recovery.layers import LAYERS
 from heritage.recovery.methods import METRICS, TREE_METHODS
 from heritage.recovery.models import Model, NotFinite, Skipped
 from heritage.recovery.proofs.twins import classes_of_twins
@@ -29,6 +30,7 @@ from heritage.recovery.sketched import (
 )
 from heritage.recovery.sketched_family import SketchedFamily
 from heritage.recovery.stack import Named, Stack, stack_of
+from heritage.recovery.uncompared import by_parameters
 from heritage.recovery.weighed import WeighedFamily
 from heritage.weights.fingerprint import Fingerprint
 
@@ -40,7 +42,8 @@ _EXACT = {"auto": None, "exact": True, "sketch": False}
 class Options:
     """How to recover: tree method, metric, family method (each a registered name), threshold of family similarity.
 
-    `distances` of models too large to be kept are 'exact', by a 'sketch' of each, or as `measure` thinks best ('auto').
+    `layers` are those that are compared, a key of `LAYERS`. `distances` of models too large to be kept are 'exact', by
+    a 'sketch' of each, or as `measure` thinks best ('auto').
     """
 
     tree: str = "heritage"
@@ -49,6 +52,7 @@ class Options:
     z_score: float = Z_SCORE
     device: str = "cpu"
     distances: str = "auto"
+    layers: str = "all"
 
     def __post_init__(self) -> None:
         for what, name, known in (
@@ -57,19 +61,21 @@ class Options:
             ("family method", self.families, FAMILY_METHODS),
             ("device", self.device, ("cpu", "cuda")),
             ("distances", self.distances, _EXACT),
+            ("choice of layers", self.layers, LAYERS),
         ):
             if name not in known:
                 raise BadInput(f"{what} '{name}' is not known; choose one of {', '.join(sorted(known))}")
 
 
 @dataclass(frozen=True, slots=True)
-class _Means:
+class Means:
     """How models are compared: by their weights, or by their fingerprints."""
 
-    stack: Callable[[Sequence[Any]], Any]
+    stack: Callable[[Sequence[Any], str], Any]
     sample: Callable[[Any], Sample]
     twins: Callable[[Any, NDArray[np.float32]], list[list[int]]]
     family: Callable[[Any, list[int], Sample, Options], Family]
+    parameters: Callable[[Any], int]
 
 
 def _weighed(stack: Stack, members: list[int], sample: Sample, options: Options) -> Family:
@@ -82,8 +88,8 @@ def _sketched(stack: SketchStack, members: list[int], sample: Sample, options: O
     return SketchedFamily(stack, members, sample, with_exact_norms(distances, stack, members))
 
 
-_BY_WEIGHTS = _Means(stack_of, draw, classes_of_twins, _weighed)
-_BY_PRINTS = _Means(sketch_stack, whole_sample, twins_of, _sketched)
+BY_WEIGHTS = Means(stack_of, draw, classes_of_twins, _weighed, lambda m: m.weights.parameters)
+BY_PRINTS = Means(sketch_stack, whole_sample, twins_of, _sketched, lambda m: m.print.parameters)
 
 
 def recover(models: Sequence[Model], options: Options = Options(), keep_going: bool = False) -> Recovery:
@@ -91,7 +97,7 @@ def recover(models: Sequence[Model], options: Options = Options(), keep_going: b
 
     A model with weights that are NaN or infinite raises `BadInput`; with `keep_going` it is left out and named.
     """
-    return _recover(models, _BY_WEIGHTS, options, keep_going)
+    return _recover(models, BY_WEIGHTS, options, keep_going)
 
 
 def recover_fingerprints(prints: Mapping[str, Fingerprint], options: Options = Options()) -> Recovery:
@@ -105,24 +111,27 @@ def recover_fingerprints(prints: Mapping[str, Fingerprint], options: Options = O
         raise BadInput(
             "metric 'rank' and trees 'mother' and 'kurtosis' read the weights; choose others for fingerprints"
         )
-    return _recover([PrintedModel(n, p) for n, p in prints.items()], _BY_PRINTS, options, False)
+    return _recover([PrintedModel(n, p) for n, p in prints.items()], BY_PRINTS, options, False)
 
 
-def _recover(models: Sequence[Named], means: _Means, options: Options, keep_going: bool) -> Recovery:
+def _recover(models: Sequence[Named], means: Means, options: Options, keep_going: bool) -> Recovery:
     from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
     found: list[RecoveredFamily] = []
     skipped: list[Skipped] = []
     # our threads work on different tensors; those of a BLAS library would wait for one another busily
     with threadpool_limits(limits=1, user_api="blas"):
-        for members in group([m.signature for m in models]):
-            _recover_architecture([models[i] for i in members], means, options, keep_going, found, skipped)
-    return Recovery(tuple(sorted(found, key=lambda f: (-len(f.members), f.id))), tuple(skipped))
+        weighty = [m for m in models if m.signature.slots]
+        for members in group([m.signature for m in weighty]):
+            _recover_architecture([weighty[i] for i in members], means, options, keep_going, found, skipped)
+    others, warnings = by_parameters([m for m in models if not m.signature.slots], means.parameters)
+    found += others
+    return Recovery(tuple(sorted(found, key=lambda f: (-len(f.members), f.id))), tuple(skipped), warnings)
 
 
 def _recover_architecture(
     left: Sequence[Named],
-    means: _Means,
+    means: Means,
     options: Options,
     keep_going: bool,
     found: list[RecoveredFamily],
@@ -141,11 +150,11 @@ def _recover_architecture(
             left = [m for m in left if m.name != error.model]
 
 
-def _parts(models: Sequence[Named], means: _Means, options: Options) -> list[list[Named]]:
+def _parts(models: Sequence[Named], means: Means, options: Options) -> list[list[Named]]:
     """`models` in one part, or where they are thousands, in parts that are unrelated to one another."""
     if len(models) <= MOST_TOGETHER:
         return [list(models)]
-    stack = means.stack(sorted(models, key=lambda m: m.name))
+    stack = means.stack(sorted(models, key=lambda m: m.name), options.layers)
     labels = likely_related(stack, draw(stack, budget=1024), options.z_score)
     parts = [[stack.models[i] for i in np.flatnonzero(labels == label)] for label in np.unique(labels)]
     largest = max(len(p) for p in parts)
@@ -164,9 +173,9 @@ class FoundFamily:
     twins: tuple[tuple[str, ...], ...]
 
 
-def groups_of(models: Sequence[Named], means: _Means = _BY_WEIGHTS, options: Options = Options()) -> list[FoundFamily]:
+def groups_of(models: Sequence[Named], means: Means = BY_WEIGHTS, options: Options = Options()) -> list[FoundFamily]:
     """Families of models of one architecture; members in an order that comes from their values alone."""
-    stack = means.stack(sorted(models, key=lambda m: m.name))
+    stack = means.stack(sorted(models, key=lambda m: m.name), options.layers)
     sample = means.sample(stack)
     names = [m.name for m in stack.models]
     keys = [_key(m, row) for m, row in zip(stack.models, sample.values, strict=True)]

@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from heritage.recovery import fitted
-from heritage.recovery.confidence import direction_confidence, edge_confidence, margins
+from heritage.recovery.confidence import Claim, direction_confidence, edge_confidence, margins
 from heritage.recovery.cues import Cues
 from heritage.recovery.family import Family
 from heritage.recovery.siblings import straighten
@@ -52,11 +52,12 @@ def _directed(cues: Cues, cost: Matrix, tree: list[Edge], root: int, chance: dic
     edges = []
     for child, parent in sorted(orient(tree, root).items()):
         proof = proof_of.get(child)
-        key = (min(parent, child), max(parent, child))
         if proof is not None and parent in proof.parents:
             edges += [TreeEdge(p, child, proof.relation, fitted.PROOF, proof.method) for p in proof.parents]
-        elif cues.adapter(*key) is not None:
-            edges.append(TreeEdge(parent, child, "lora", edge_confidence(sure[key], clear[key]), "low rank"))
-        else:
-            edges.append(TreeEdge(parent, child, "finetune", edge_confidence(sure[key], clear[key]), "cues"))
+            continue
+        key = (min(parent, child), max(parent, child))
+        lora = cues.adapter(*key) is not None
+        claim = Claim(sure[key], clear[key], cues.ratio(parent, child), lora, parent == root)
+        relation, reason = ("lora", "low rank") if lora else ("finetune", "cues")
+        edges.append(TreeEdge(parent, child, relation, edge_confidence(claim), reason))
     return edges

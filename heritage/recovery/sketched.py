@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from heritage.recovery.architecture import Signature, Slot, signature
 from heritage.recovery.distance import Distances
+from heritage.recovery.layers import chosen
 from heritage.recovery.sample import Sample
 from heritage.recovery.stack import Floats
 from heritage.weights.fingerprint import Fingerprint
@@ -95,14 +96,15 @@ class SketchStack:
         return p.dtypes[p.index[self.slots[k].name]]
 
 
-def sketch_stack(models: Sequence[PrintedModel]) -> SketchStack:
-    """The stack of `models`; slots for which no sketch was kept are left out."""
+def sketch_stack(models: Sequence[PrintedModel], layers: str = "all") -> SketchStack:
+    """The stack of `models` with the slots of `layers`; slots for which no sketch was kept are left out."""
     counts: dict[Slot, int] = {}
     for m in models:
         for s in m.signature.slots:
             kept = m.print.widths[m.print.index[s.name]] > 0
             counts[s] = counts.get(s, 0) + int(kept) if kept else -len(models)
     shared = sorted((s for s, n in counts.items() if n > 1 or (n == len(models) == 1)), key=lambda s: (s.name, s.shape))
+    shared = chosen(shared, layers)
     present = np.array([[s in m.signature.slots for m in models] for s in shared], bool).reshape(-1, len(models))
     return SketchStack(models, tuple(shared), present)
 

@@ -86,7 +86,8 @@ class SketchedFamily(Family):
             else:
                 ranks[self.stack.slots[k].name] = found[0]
                 nats += found[1]
-        return LowRank(ranks, nats, counted and any(ranks.values()))
+        counted = counted and any(ranks.values())
+        return LowRank(ranks, nats, counted) if counted or not all(s.is_matrix for s in self.stack.slots) else None
 
     def some_rows(self, i: int, j: int, k: int) -> tuple[Floats, Floats]:
         """The stretches that both fingerprints keep of slot k."""

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from heritage.recovery.architecture import Signature, Slot
+from heritage.recovery.layers import chosen
 from heritage.recovery.models import Model
 from heritage.weights.dtypes import BITS, decode
 
@@ -171,12 +172,13 @@ class Stack:
             out[:] = decode(raw, dtype)
 
 
-def stack_of(models: Sequence[Model]) -> Stack:
-    """The stack of `models`, which must be of one architecture."""
+def stack_of(models: Sequence[Model], layers: str = "all") -> Stack:
+    """The stack of `models`, which must be of one architecture, with the slots of `layers` (a key of `LAYERS`)."""
     counts: dict[Slot, int] = {}
     for m in models:
         for s in m.signature.slots:
             counts[s] = counts.get(s, 0) + 1
     shared = sorted((s for s, n in counts.items() if n > 1 or len(models) == 1), key=lambda s: (s.name, s.shape))
+    shared = chosen(shared, layers)
     present = np.array([[s in m.signature.slots for m in models] for s in shared], bool).reshape(-1, len(models))
     return Stack(models, tuple(shared), present)

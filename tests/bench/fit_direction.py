@@ -1,6 +1,7 @@
 """Fits the weights of the direction cues and the calibration of confidences on generated forests.
 
     python tests/bench/fit_direction.py --seeds 1-16 [--kinds hard,hardbf,full,lora,five] [--folder DIR] [--write]
+        [--only confidence]
 
 Prints the table of `heritage/recovery/fitted.py` (and writes it with --write), with accuracy by cross-validation over
 forests. Forests are kept in DIR, about half a minute each. Report accuracy on other seeds than these.
@@ -19,12 +20,15 @@ from scipy.optimize import minimize
 from heritage.recovery import confidence as confidence_module
 from heritage.recovery import fitted, rooted
 from heritage.recovery.architecture import group
+from heritage.recovery.confidence import Claim
 from heritage.recovery.cues import Cues
 from heritage.recovery.direction import FEATURES
 from heritage.recovery.metrics import METRICS
 from heritage.recovery.models import open_folder
-from heritage.recovery.recover import FoundFamily, groups_of
+from heritage.recovery.recover import BY_PRINTS, BY_WEIGHTS, FoundFamily, groups_of
+from heritage.recovery.sketched import PrintedModel
 from heritage.testing.forests import kept_forest
+from heritage.weights.fingerprinting import take_fingerprint
 
 # physics says that every cue is positive; growth is held near one because it depends on the task more than others do,
 # and counted batches are held decisive
@@ -39,9 +43,10 @@ def main() -> None:
     seeds = range(int(first), int(last or first) + 1)
     kept = [(kind, seed) for kind in arguments.kinds.split(",") for seed in seeds]
     forests = [f for f in kept if not arguments.kept or (arguments.folder / f"{f[0]}-{f[1]}" / "truth.json").exists()]
-    edges = [e for kind, seed in forests for e in _edges(kind, seed, arguments.folder)]
-    weights = _fit_weights(edges)
-    fitted.WEIGHTS.update(weights)
+    weights = dict(fitted.WEIGHTS)
+    if arguments.only != "confidence":
+        weights = _fit_weights([e for kind, seed in forests for e in _edges(kind, seed, arguments.folder)])
+        fitted.WEIGHTS.update(weights)
     calibration = _fit_confidence([c for kind, seed in forests for c in _claims(kind, seed, arguments.folder)])
     text = _table(weights, calibration)
     print(text)
@@ -55,14 +60,17 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--kinds", default="hard,hardbf,full,lora,five")
     parser.add_argument("--folder", type=Path, default=Path(tempfile.gettempdir()) / "heritage-forests")
     parser.add_argument("--kept", action="store_true", help="use only forests that are in the folder already")
+    parser.add_argument("--only", choices=["confidence"], help="keep the weights of the direction cues")
     parser.add_argument("--write", action="store_true")
     return parser.parse_args()
 
 
-def _families(place: Path) -> Iterator[FoundFamily]:
+def _families(place: Path, by_prints: bool = False) -> Iterator[FoundFamily]:
     with open_folder(place) as (models, _):
-        for members in group([m.signature for m in models]):
-            yield from (f for f in groups_of([models[i] for i in members]) if f.family.count > 1)
+        known = [PrintedModel(m.name, take_fingerprint(m.weights)) for m in models] if by_prints else models
+        for members in group([m.signature for m in known]):
+            found = groups_of([known[i] for i in members], BY_PRINTS if by_prints else BY_WEIGHTS)
+            yield from (f for f in found if f.family.count > 1)
 
 
 def _true_pairs(found: FoundFamily, truth: dict[str, Any]) -> tuple[dict[str, int], set[tuple[int, int]]]:
@@ -123,19 +131,19 @@ def _logistic(x: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.asarray(minimize(loss, np.full(len(centre), 0.5), jac=True, bounds=[(0, None)] * len(centre)).x)
 
 
-def _claims(kind: str, seed: int, folder: Path) -> list[tuple[float, float, bool]]:
-    """Direction confidence, margin and truth of every recovered edge that is no proof."""
+def _claims(kind: str, seed: int, folder: Path) -> list[tuple[Claim, bool]]:
+    """What is known of every recovered edge without proof, and whether it is right; by weights and by fingerprints."""
     place, truth = kept_forest(kind, seed, folder)
-    seen: list[tuple[float, float]] = []
+    seen: list[Claim] = []
     original = confidence_module.edge_confidence
+
+    def note(claim: Claim) -> float:
+        seen.append(claim)
+        return original(claim)
+
     out = []
-    for found in _families(place):
+    for found in (f for by_prints in (False, True) for f in _families(place, by_prints)):
         _, pairs = _true_pairs(found, truth)
-
-        def note(direction: float, margin: float) -> float:
-            seen.append((direction, margin))
-            return original(direction, margin)
-
         rooted.edge_confidence = note  # type: ignore[attr-defined]
         try:
             seen.clear()
@@ -143,37 +151,37 @@ def _claims(kind: str, seed: int, folder: Path) -> list[tuple[float, float, bool
         finally:
             rooted.edge_confidence = original  # type: ignore[attr-defined]
         told = [e for e in tree.edges if e.reason in ("cues", "low rank")]
-        out += [(*s, (e.parent, e.child) in pairs) for s, e in zip(seen, told, strict=True)]
+        out += [(s, (e.parent, e.child) in pairs) for s, e in zip(seen, told, strict=True)]
     return out
 
 
-def _fit_confidence(claims: list[tuple[float, float, bool]]) -> tuple[float, float, float]:
-    direction, margin, right = (np.array(v, float) for v in zip(*claims, strict=True))
-    odds = np.clip(np.log(np.maximum(direction, 1e-6) / np.maximum(1 - direction, 1e-6)), -5, 5)
-    x = np.stack([np.ones(len(odds)), odds, np.exp(-np.maximum(margin, 0) / 0.1)], axis=1)
+def _fit_confidence(claims: list[tuple[Claim, bool]]) -> dict[str, float]:
+    names = list(claims[0][0].covariates())
+    x = np.array([[*c.covariates().values()] for c, _ in claims])
+    right = np.array([r for _, r in claims], float)
     sign = 2 * right - 1
 
     def loss(w: NDArray[np.float64]) -> float:
-        return float(np.logaddexp(0, -sign * (x @ w)).sum() + 0.5 * (w @ w))
+        return float(np.logaddexp(0, -sign * (x @ w)).sum() + 0.5 * (w[1:] @ w[1:]))
 
-    w = minimize(loss, np.zeros(3)).x
+    w = minimize(loss, np.zeros(len(names))).x
     chance = 1 / (1 + np.exp(-(x @ w)))
     bins = np.minimum(9, (chance * 10).astype(int))
     error = sum(abs(right[bins == b].sum() - chance[bins == b].sum()) for b in range(10)) / len(right)
     print(f"# {len(right)} recovered edges without proof, {right.mean():.3f} right; calibration error {error:.3f}")
-    return tuple(w.round(2).tolist())
+    return dict(zip(names, w.round(2).tolist(), strict=True))
 
 
-def _table(weights: dict[str, float], calibration: tuple[float, float, float]) -> str:
-    rows = "".join(f'    "{k}": {v},\n' for k, v in weights.items())
+def _table(weights: dict[str, float], calibration: dict[str, float]) -> str:
+    rows, claims = ("".join(f'    "{k}": {v},\n' for k, v in part.items()) for part in (weights, calibration))
     return (
         '"""What was fitted on generated forests; printed by `python tests/bench/fit_direction.py`."""\n\n'
         "# log-likelihood ratio for each unit of a feature of `direction.FEATURES`\n"
         f"WEIGHTS: dict[str, float] = {{\n{rows}}}\n"
         "# weight of .5 log(degree) of the root, and temperature of root scores\n"
         f"HUB = {fitted.HUB}\nTEMPERATURE = {fitted.TEMPERATURE}\n"
-        "# logistic of an edge's confidence: constant, log odds of the direction, closeness of the next best edge\n"
-        f"CONFIDENCE = {calibration}\n"
+        "# logistic of an edge's confidence, over `confidence.Claim.covariates`\n"
+        f"CONFIDENCE: dict[str, float] = {{\n{claims}}}\n"
         f"PROOF = {fitted.PROOF}\n"
     )
 

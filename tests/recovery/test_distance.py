@@ -3,6 +3,7 @@ import pytest
 import torch
 
 import heritage.recovery.stack as stack_module
+from heritage.errors import Misconfigured
 from heritage.recovery.distance import measure
 from heritage.recovery.metrics import METRICS, numerical_rank
 from heritage.recovery.models import NotFinite
@@ -76,6 +77,20 @@ def test_a_model_with_immense_weights_is_named(planted, monkeypatch, value, kept
     states["7"]["a.weight"][299, 276] = value
     with pytest.raises(NotFinite, match=r"'7'.*a\.weight"), planted(states):
         pass
+
+
+def test_a_device_that_is_not_there_is_an_error(planter, planted):
+    if torch.cuda.is_available():
+        pytest.skip("there is a CUDA device")
+    with planted(family_states(planter)) as family, pytest.raises(Misconfigured, match="--device cpu"):
+        measure(family.stack, family.members, "cuda")
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+def test_another_device_gives_the_same_distances(planter, planted):
+    with planted(family_states(planter)) as family:
+        there = measure(family.stack, family.members, "cuda")
+        assert np.allclose(there.squared, family.distances.squared, rtol=1e-3, atol=1e-6)
 
 
 def test_a_slot_that_a_model_lacks_is_nan_there_only(planter, planted):

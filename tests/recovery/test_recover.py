@@ -1,4 +1,5 @@
 import json
+import os
 import random
 
 import numpy as np
@@ -11,8 +12,9 @@ from typer.testing import CliRunner
 from heritage.cli.recover import register
 from heritage.errors import BadInput, NotFound
 from heritage.recovery.models import open_folder
-from heritage.recovery.recover import Options, recover
+from heritage.recovery.recover import Options, recover, recover_fingerprints
 from heritage.testing import relations as made
+from heritage.weights.fingerprinting import take_fingerprint
 
 from .conftest import Planter
 
@@ -62,7 +64,7 @@ def test_a_planted_forest_is_recovered_whole(forest, saved, dtype):
     assert all(0 < e["confidence"] <= 1 for e in document["edges"])
 
 
-def test_the_result_depends_on_neither_names_nor_order(forest, tmp_path):
+def test_the_result_depends_on_neither_names_nor_order_nor_age(forest, tmp_path):
     def run(seed):
         names = [f"{i:04d}" for i in range(len(forest))]
         random.Random(seed).shuffle(names)
@@ -71,6 +73,8 @@ def test_the_result_depends_on_neither_names_nor_order(forest, tmp_path):
         for name, state in zip(names, forest.values(), strict=True):
             save_file({k: state[k].contiguous() for k in random.Random(seed).sample(sorted(state), len(state))},
                       folder / f"{name}.safetensors")  # fmt: skip
+            age = random.Random(f"{seed} {name}").randrange(10**9)
+            os.utime(folder / f"{name}.safetensors", (age, age))
         back = dict(zip(names, forest, strict=True))
         document, _, _ = recovered(folder)
         edges = {(back[e["parent"]], back[e["child"]], e["relation"], e["confidence"]) for e in document["edges"]}
@@ -138,6 +142,58 @@ def test_mismatched_shapes_and_missing_tensors_are_compared_where_they_can_be(fo
     assert {("root", "a"), ("a", "chain")} <= edges
 
 
+@pytest.mark.parametrize("layers", ["attention", "dense", "linear"])
+@pytest.mark.parametrize("by_prints", [False, True], ids=["weights", "fingerprints"])
+def test_only_the_chosen_layers_are_compared(planter, saved, layers, by_prints):
+    mine = {
+        "attention": ("layer.0.query.weight", "layer.0.value.weight"),
+        "dense": ("layer.1.dense.weight", "layer.2.dense.weight"),
+        "linear": ("layer.0.query.weight", "layer.1.dense.weight", "layer.2.dense.weight"),
+    }[layers]
+    root = planter.root()
+    child = planter.finetuned(root, 0.05, mine)
+    # a grandchild by the chosen layers, that goes back to the root in all others
+    grandchild = planter.finetuned(child, 0.05, mine)
+    far = planter.finetuned(root, 0.4, ("embed.weight", "layer.0.norm.weight"))
+    child |= {k: far[k] for k in ("embed.weight", "layer.0.norm.weight")}
+
+    def edges(**options):
+        with open_folder(folder) as (models, _):
+            known = {m.name: take_fingerprint(m.weights) for m in models} if by_prints else models
+            found = (recover_fingerprints if by_prints else recover)(known, Options(tree="distance", **options))
+        return {frozenset((e["parent"], e["child"])) for e in found.document()["edges"]}
+
+    folder = saved({"root": root, "child": child, "grandchild": grandchild})
+    chain = {frozenset(("root", "child")), frozenset(("child", "grandchild"))}
+    assert edges(layers=layers) == chain
+    assert edges() != chain
+
+
+def test_layers_that_no_model_has_are_an_error(saved):
+    folder = saved({n: {"blob.weight": torch.ones(8, 8)} for n in "ab"})
+    with pytest.raises(BadInput, match="no tensor belongs to the attention layers"):
+        recovered(folder, Options(layers="attention"))
+    with pytest.raises(BadInput, match="choose one of all, attention, dense, linear"):
+        Options(layers="norms")
+
+
+def test_models_that_cannot_be_compared_are_grouped_by_size_with_a_warning(planter, saved):
+    whole = {"a": torch.ones(8, 8, dtype=torch.int8), "b": torch.zeros(3, dtype=torch.int64)}
+    states = {"x": whole, "y": {k: 2 * v for k, v in whole.items()}, "z": {"a": torch.ones(5, dtype=torch.int8)}}
+    root = planter.root()
+    folder = saved({**states, "root": root, "child": planter.finetuned(root, 0.03)})
+    with open_folder(folder) as (models, _):
+        found = recover(models)
+        prints = recover_fingerprints({m.name: take_fingerprint(m.weights) for m in models})
+    assert sorted(f.members for f in found.families) == [("child", "root"), ("x", "y"), ("z",)]
+    assert [(e.parent, e.child) for f in found.families for e in f.edges] == [("root", "child")]
+    assert [f.roots for f in found.families if "x" in f.members] == [()]
+    assert len(found.warnings) == 1
+    assert "number of parameters alone" in found.warnings[0]
+    assert prints.warnings == found.warnings
+    assert {f.members for f in prints.families} == {f.members for f in found.families}
+
+
 app = typer.Typer()
 app.callback()(lambda: None)
 register(app)
@@ -163,8 +219,9 @@ def test_the_command_draws_trees(forest, saved):
     assert "also from" in result.stdout
 
 
-def test_one_corrupt_file_is_named_and_can_be_left_out(forest, saved, tmp_path):
-    folder = saved(forest)
+def test_one_corrupt_file_among_fifty_is_named_and_can_be_left_out(forest, planter, saved, tmp_path):
+    root = planter.root()
+    folder = saved({**forest, **{f"more-{i}": planter.finetuned(root, 0.03) for i in range(49 - len(forest))}})
     (folder / "broken.safetensors").write_bytes(b"\xff" * 64)
     result = run(folder, "--json", tmp_path / "o.json")
     assert isinstance(result.exception, BadInput)
