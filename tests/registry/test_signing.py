@@ -11,8 +11,11 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
 from heritage.errors import Misconfigured
+from heritage.lineage.codec import decode
+from heritage.lineage.statement import statement
 from heritage.registry.signing import Verdict, key_id, sign, verify
 
+GOLDEN = Path(__file__).parent / "golden"
 MANIFEST = b'{"schema":"heritage/manifest/1"}'
 
 
@@ -119,6 +122,14 @@ def test_what_is_no_key_is_told(tmp_path: Path) -> None:
         sign(MANIFEST, tmp_path / "rsa.pem")
     with pytest.raises(Misconfigured, match="none of the curves"):
         sign(MANIFEST, private_key(tmp_path / "koblitz.pem", ec.SECP256K1()))
+
+
+@pytest.mark.parametrize("release", sorted(GOLDEN.iterdir()), ids=lambda path: path.name)
+def test_signatures_of_every_release_are_verified_by_this_one(release: Path) -> None:
+    manifest, signature = ((release / name).read_bytes() for name in ("manifest.json", "manifest.json.sig"))
+
+    assert verify(manifest, signature, [release / "team.pub"]).verdict is Verdict.VERIFIED
+    assert statement(decode(manifest, "golden manifest")) == manifest
 
 
 def test_the_command_of_model_signing_accepts_it(keys: dict[str, Path], signature: bytes, tmp_path: Path) -> None:
