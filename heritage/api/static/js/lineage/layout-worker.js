@@ -12,7 +12,7 @@ onmessage = ({ data: { turn, nodes, edges } }) => {
 
 function layered(nodes, edges) {
   const graph = new dagre.graphlib.Graph();
-  graph.setGraph({ rankdir: "LR", nodesep: 12, ranksep: 74, marginx: 20, marginy: 20 });
+  graph.setGraph({ rankdir: "LR", nodesep: 12, ranksep: 92, marginx: 20, marginy: 20 });
   graph.setDefaultEdgeLabel(() => ({}));
   for (const { id, width, height } of nodes) graph.setNode(id, { width, height });
   for (const [parent, child] of edges) graph.setEdge(parent, child);
