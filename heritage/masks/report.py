@@ -101,7 +101,7 @@ def _spy(run: SeedRun, title: str) -> "Figure":
     for end in ends[:-1]:
         axes.axhline(end - 0.5, color=_COLOURS[3], linewidth=1)
     middles = ends - np.array(run.sizes) / 2
-    shown = [(m, f"{c} ({n})") for c, (m, n) in enumerate(zip(middles, run.sizes, strict=True)) if n >= len(order) / 40]
+    shown = [(m, f"{c} ({n})") for c, (m, n) in enumerate(zip(middles, run.sizes, strict=True)) if n >= len(order) / 20]
     axes.set_yticks([m for m, _ in shown], [t for _, t in shown])
     axes.grid(visible=False)
     ratio = run.metrics.separation_ratio
@@ -118,7 +118,7 @@ def _statistics(run: SeedRun, title: str) -> "Figure":
     left.set(title="Features in each cluster", xlabel="cluster (orange-red: a single feature)", ylabel="features")
     right.bar(x, run.metrics.within, color=colours)
     right.axhline(run.corrected.mean_within / len(run.mask), color="black", linestyle="--", label="mean over pairs")
-    right.set(title="Distance within clusters", xlabel="cluster", ylabel="mean normalised Hamming distance")
+    right.set(title="Distance within clusters", xlabel="cluster", ylabel="mean Hamming distance (share)")
     right.legend(loc="lower left", bbox_to_anchor=(0, 1.08))
     for axes in (left, right):
         axes.set_xticks(x)
