@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from heritage import __version__
-from heritage.errors import HeritageError, Unavailable, UnsafeCheckpoint, UnsafeName
+from heritage.errors import HeritageError, Unavailable, UnsafeCheckpoint
 from heritage.flows import news, prints
 from heritage.flows.adopt import adopt
 from heritage.flows.context import Context
@@ -22,8 +22,8 @@ from heritage.flows.declared import declared_parents
 from heritage.flows.place import Found, Subject, fetched, find_place
 from heritage.flows.reconcile import agreements, findings, reconcile, recovered, said
 from heritage.flows.steps import Steps, chunks
-from heritage.flows.trees import PLACED_TAG, PROBLEM_TAG, believed, edge_records
-from heritage.names import check_name, printable
+from heritage.flows.trees import PLACED_TAG, PROBLEM_TAG, believed, edge_records, is_taken
+from heritage.names import printable
 from heritage.records import MadeBy, Manifest, ModelVersion
 from heritage.registry import FAMILY
 from heritage.registry.contents import measure
@@ -252,11 +252,7 @@ def _parents(ctx: Context, manifest: Manifest) -> dict[str, tuple[ModelVersion, 
 
 
 def _waits(version: ModelVersion) -> bool:
-    try:
-        check_name(version.name)
-    except UnsafeName:
-        return False
-    return PLACED_TAG not in version.tags and PROBLEM_TAG not in version.tags
+    return is_taken(version.name) and PLACED_TAG not in version.tags and PROBLEM_TAG not in version.tags
 
 
 def _problem(ctx: Context, version: ModelVersion, error: HeritageError) -> str:

@@ -19,7 +19,7 @@ from heritage.flows.reconcile import recovered, said
 from heritage.flows.steps import MOST_CHUNKS, chunks
 from heritage.flows.trees import family_of
 from heritage.names import check_digest, check_name, printable
-from heritage.records import ModelVersion, Origin, ParentEdge, Relation, Transformation
+from heritage.records import Manifest, ModelVersion, Origin, ParentEdge, Relation, Transformation
 
 CURRENT_KEY = "families/current.json"
 Record = dict[str, Any]
@@ -93,8 +93,12 @@ def record(ctx: Context, references: Sequence[str]) -> int:
 
 
 def carry_out(ctx: Context, change: Change) -> int:
-    """Make every version of the content as the plan says; how many were changed. What was said is read afresh."""
-    return sum(_write(ctx, version, change) for version in ctx.registry.versions(digest=change.digest))
+    """Make every version of the content as the plan says; how many were changed. What was said is read afresh.
+
+    Versions that only claim the content in a tag are left to the audit.
+    """
+    found = ctx.registry.entries(ctx.registry.versions(digest=change.digest))
+    return sum(_write(ctx, entry.version, entry.manifest, change) for entry in found if entry.manifest)
 
 
 def put_tree(ctx: Context, family: str, document: Record) -> None:
@@ -116,10 +120,7 @@ def current(ctx: Context) -> Record:
     return found
 
 
-def _write(ctx: Context, version: ModelVersion, change: Change) -> int:
-    manifest = ctx.registry.manifest(version)
-    if manifest is None:
-        return 0
+def _write(ctx: Context, version: ModelVersion, manifest: Manifest, change: Change) -> int:
     wanted = replace(manifest, parents=(*said(manifest.parents), *change.parents))
     changed = wanted != manifest or family_of(version) != change.family
     if changed:

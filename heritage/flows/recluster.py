@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from heritage.errors import HeritageError, Unavailable, UnsafeName
+from heritage.errors import HeritageError, Unavailable
 from heritage.flows import ingest, plans, prints
 from heritage.flows.clusters import Clustering, cluster, joined
 from heritage.flows.context import Context
@@ -19,8 +19,8 @@ from heritage.flows.plans import Change
 from heritage.flows.rebuild import changes_of
 from heritage.flows.reconcile import WITHOUT_WEIGHTS, said
 from heritage.flows.steps import chunks
-from heritage.flows.trees import PROBLEM_TAG, canonical, family_of, tagged_edges
-from heritage.names import check_name, printable
+from heritage.flows.trees import PROBLEM_TAG, canonical, family_of, is_taken, tagged_edges
+from heritage.names import printable
 from heritage.records import ModelVersion, Origin
 from heritage.recovery.quality import stable_ids
 from heritage.registry import FAMILY
@@ -49,7 +49,7 @@ def run(ctx: Context, reset: bool = False, dry_run: bool = False) -> Record:
 
 def portions(ctx: Context) -> list[list[str]]:
     """Addresses of all versions whose names heritage takes, some at a time."""
-    found = [v.address for v in ctx.registry.versions() if _is_named(v)]
+    found = [v.address for v in ctx.registry.versions() if is_taken(v.name)]
     return chunks(found, ctx.settings.recovery.chunk)
 
 
@@ -139,7 +139,7 @@ def _ids(
         if family_of(version) and not reset:
             old.setdefault(family_of(version), set()).add(digest)
     fresh = [members[min(family, key=age.__getitem__)].name for family in ordered]
-    known = {family: frozenset(own) for family, own in old.items() if _is_safe(family)}
+    known = {family: frozenset(own) for family, own in old.items()}
     return dict(zip(stable_ids(known, [frozenset(f) for f in ordered], fresh), ordered, strict=True))
 
 
@@ -191,15 +191,3 @@ def _drop(ctx: Context, version: ModelVersion) -> None:
         return  # the audit tells what is wrong with it
     if manifest and said(manifest.parents) != manifest.parents:
         ctx.registry.amend(version, replace(manifest, parents=said(manifest.parents)))
-
-
-def _is_named(version: ModelVersion) -> bool:
-    return _is_safe(version.name)
-
-
-def _is_safe(name: str) -> bool:
-    try:
-        check_name(name)
-    except UnsafeName:
-        return False
-    return True

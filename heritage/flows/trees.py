@@ -4,11 +4,12 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from typing import Any
 
+from heritage.errors import UnsafeName
 from heritage.lineage.cycles import acyclic
 from heritage.lineage.graph import LineageGraph
 from heritage.lineage.nodes import Edge, node_of_version
 from heritage.lineage.tags import TagEdge, read_tags, strength
-from heritage.names import printable
+from heritage.names import check_name, printable
 from heritage.records import ModelVersion, Origin, ParentEdge, Relation
 from heritage.recovery.results import RecoveredEdge, RecoveredFamily
 from heritage.recovery.statistics import faults, tree_statistics
@@ -20,10 +21,13 @@ PROBLEM_TAG = "heritage.ingest"  # why it could not be
 
 
 def canonical(versions: Iterable[ModelVersion]) -> dict[str, ModelVersion]:
-    """One version for each content, by digest, oldest first: the first that is not marked as a duplicate."""
+    """One version for each content, by digest, oldest first: the first that is not marked as a duplicate.
+
+    Versions whose names heritage does not take are left to the audit.
+    """
     found: dict[str, ModelVersion] = {}
     for version in sorted(versions, key=lambda v: (DUPLICATE_OF in v.tags, v.created_at_ms, v.address)):
-        if version.digest:
+        if version.digest and is_taken(version.name):
             found.setdefault(version.digest, version)
     return dict(sorted(found.items(), key=lambda item: (item[1].created_at_ms, item[1].address)))
 
@@ -105,8 +109,18 @@ def labels(versions: Mapping[str, ModelVersion]) -> dict[str, str]:
 
 
 def family_of(version: ModelVersion) -> str:
-    """The version's family, '' where it has none."""
-    return version.tags.get(FAMILY, "")
+    """The version's family, '' where it has none or its tag is no name: anybody may edit tags."""
+    family = version.tags.get(FAMILY, "")
+    return family if is_taken(family) else ""
+
+
+def is_taken(name: str) -> bool:
+    """Whether heritage takes `name` for a model or a family."""
+    try:
+        check_name(name)
+    except UnsafeName:
+        return False
+    return True
 
 
 def _known(edge: ParentEdge) -> Record:

@@ -15,6 +15,8 @@ from heritage.weights.fingerprinting import take_fingerprint
 from heritage.weights.write import write_safetensors
 from tests.planted import Planter, by_hand, client_of, declared, embedded, merged, pruned, registered
 
+NAMES = {"root", "a", "b", "a-pruned", "m", "other", "other-ft", "student", "hand"}
+
 pytestmark = pytest.mark.services
 
 
@@ -38,18 +40,23 @@ def played(tmp_path_factory, seaweed):
     registered(ctx, folder, "other-ft", q.finetuned(other, 0.03), declared(facts.root))
     registered(ctx, folder, "student", Planter(3).root(), declared(facts.root, Relation.DISTILL))
     by_hand(client, folder, "hand", p.finetuned(b, 0.02))
+    # names that MLflow takes and heritage does not
+    by_hand(client, folder, "<img src=x>", root)
+    client.set_model_version_tag("m", "1", "heritage.family", "<b>")
+    # a version that only claims to be another one
+    by_hand(client, folder, "claims", Planter(9).root(), **{"heritage.digest": facts.root.digest})
     facts.planned = recluster.run(ctx, dry_run=True)
     facts.after_plan = families(ctx)
     facts.first = recluster.run(ctx)
     facts.families = families(ctx)
     facts.second = recluster.run(ctx)
     facts.manifests = {v.name: m for v, m in ctx.registry.manifests()}
-    facts.names = {v.digest: v.name for v in ctx.registry.versions()}
+    facts.names = {v.digest: v.name for v in ctx.registry.versions() if v.name in NAMES}
     return facts
 
 
 def families(ctx):
-    return {v.name: v.tags.get("heritage.family", "") for v in ctx.registry.versions()}
+    return {v.name: v.tags.get("heritage.family", "") for v in ctx.registry.versions() if v.name in NAMES}
 
 
 def edges(manifests, names, origin=Origin.RECOVERED):
@@ -97,6 +104,14 @@ def test_what_was_said_is_kept_and_what_the_weights_deny_is_noted(played):
     }
     denied = [e for e in played.manifests["other-ft"].parents if e.confidence == 0]
     assert [e.digest for e in denied] == [played.root.digest]
+
+
+def test_names_that_heritage_does_not_take_are_left_alone(played):
+    foreign = next(v for v in played.ctx.registry.versions() if "<" in v.name)
+    assert not {key for key in foreign.tags if key.startswith("heritage.")}
+    claims = played.ctx.registry.version("claims/1")
+    assert "heritage.family" not in claims.tags
+    assert claims.tags["heritage.ingest"]
 
 
 def test_a_second_run_changes_nothing(played):
