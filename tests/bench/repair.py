@@ -68,7 +68,7 @@ def single_rungs(case: Case) -> dict[str, float]:
     climb = shop.climb(case.validation, Budget(10_000))
     states = {recipe.rung.value: shop.state(recipe, None) for recipe in climb.recipes}
     hull = states["hull"]
-    for steps in (20, 60):
+    for steps in (20, 60, 200):
         tuned = fine_tune(shop.runner, hull, case.validation, steps, 0)
         states |= {f"hull + {steps} steps": tuned, f"hull + half of {steps}": blend(hull, tuned, 0.5)}
     return {name: case.accuracy(state) for name, state in states.items()}
