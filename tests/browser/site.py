@@ -17,8 +17,8 @@ from heritage.api import Guard, create_app
 from heritage.drift.verdict import check
 from heritage.drift.window import Window, merge_all
 from heritage.flows import audit, label, repair, windows
-from heritage.flows.check_drift import verdict_key
 from heritage.flows.context import Context
+from heritage.flows.judgements import verdict_key
 from heritage.flows.profiles import profile_of
 from heritage.labelling.pool import Selection
 from heritage.labelling.request import RequestOptions, make_request
