@@ -6,7 +6,7 @@ from pathlib import Path
 
 from heritage import __version__
 from heritage.drift.profile import DriftProfile
-from heritage.flows import copies, news, story
+from heritage.flows import attest, copies, news, story
 from heritage.flows.context import Context
 from heritage.flows.prints import FINGERPRINT_PATH, FINGERPRINT_TAG, architecture_tag
 from heritage.flows.profiles import PROFILE_PATH, REFERENCE_PATH, fit_profile
@@ -80,6 +80,8 @@ def run(ctx: Context, wanted: Registration) -> ModelVersion:
     )
     version = ctx.registry.register(wanted.name, wanted.weights, description, extras).version
     copies.keep(ctx, version)
+    if ctx.settings.audit.signing_key is not None:
+        attest.sign(ctx, version.address)
     story.write(ctx, version.address)
     news.registered(ctx, version, wanted.parents)
     return version

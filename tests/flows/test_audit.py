@@ -283,6 +283,22 @@ def test_the_story_of_a_member_of_a_large_family_is_told_from_its_near_relatives
     assert "finetune declared  ◀" in told
 
 
+def test_a_version_is_signed_when_it_is_registered_where_the_settings_name_a_key(
+    ctx: Context, root: ModelVersion, tmp_path: Path
+) -> None:
+    key = private_key(tmp_path / "own.pem")
+    signing = ctx.settings.model_copy(update={"audit": AuditSettings(retention_days=1, signing_key=key)})
+    write_safetensors(tmp_path / "model.safetensors", {"w": np.ones((4, 3), np.float32)})
+    wanted = register.Registration("born-signed", tmp_path / "model.safetensors", parents=(edge(root),))
+
+    version = register.run(replace(ctx, settings=signing), wanted)
+
+    assert attest.verdict(ctx, version.address, [key])["verdict"] == "verified"
+    assert [e.origin for e in manifest(ctx, version).parents] == [Origin.ATTESTED]
+    assert "signed" in description(ctx, "born-signed")
+    assert register.run(replace(ctx, settings=signing), wanted).address == version.address
+
+
 def test_masks_of_pruned_versions_are_computed_once_and_compared_with_their_parents(
     ctx: Context, tmp_path: Path
 ) -> None:
