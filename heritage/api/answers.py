@@ -329,3 +329,35 @@ class LabelTasks(Answer):
     classes: tuple[str, ...]
     total: int
     tasks: tuple[dict[str, Any], ...]
+
+
+class JournalMove(Answer):
+    """A move of a champion; `kind` is initial, promote, rollback or manual."""
+
+    sequence: int
+    kind: str
+    state: str
+    version: str
+    replaced: str
+    previous: str
+    reason: str
+    plan_hash: str
+    at: str
+
+
+class AliasMove(Answer):
+    """An alias that somebody moved by hand; `version` is '' where it was taken away."""
+
+    name: str
+    alias: str
+    version: str
+    at: str
+    delivery: str
+
+
+class Moves(Answer):
+    """The moves of one model's aliases, oldest first."""
+
+    model: str
+    moves: tuple[JournalMove, ...]
+    by_hand: tuple[AliasMove, ...]

@@ -12,7 +12,20 @@ from fastapi import Path as InPath
 from fastapi.responses import FileResponse
 
 from heritage import __version__
-from heritage.api import audit, clustering, drift, families, labels, metrics, models, plots, repairs, session, webhooks
+from heritage.api import (
+    audit,
+    clustering,
+    drift,
+    families,
+    labels,
+    metrics,
+    models,
+    moves,
+    plots,
+    repairs,
+    session,
+    webhooks,
+)
 from heritage.api.faults import documented, handle_errors
 from heritage.api.follow import Follower
 from heritage.api.guard import Guard
@@ -49,7 +62,7 @@ def create_app(
     app.state.services = services
     inside = APIRouter(dependencies=[Depends(guard.read)])
     # drift before models: both have paths below an address, which holds slashes
-    for part in (session, drift, plots, models, families, clustering, repairs, labels, audit):
+    for part in (session, drift, plots, models, families, clustering, repairs, moves, labels, audit):
         inside.include_router(part.routes(services))
     inside.include_router(_files())
     if find_spec("heritage.api.pages"):

@@ -17,7 +17,7 @@ from heritage.api.services import Cursor, Services
 from heritage.drift.comparison import ColumnVerdict
 from heritage.drift.verdict import Verdict
 from heritage.errors import BadInput, NotFound
-from heritage.flows import check_drift, windows
+from heritage.flows import judgements, windows
 from heritage.flows.context import Context
 from heritage.names import check_name
 from heritage.records import ModelVersion
@@ -77,7 +77,7 @@ def newest(ctx: Context, version: ModelVersion, count: int) -> list[Verdict]:
 
 def judged(ctx: Context, version: ModelVersion, window: str) -> Verdict | None:
     """The verdict on one window; None where there is no readable one."""
-    key = check_drift.verdict_key(version, window)
+    key = judgements.verdict_key(version, window)
     try:
         return Verdict.from_record(json.loads(ctx.store.get(key))["verdict"], key)
     except (NotFound, BadInput, ValueError, KeyError, TypeError):

@@ -106,7 +106,10 @@ class Follower:
         # one file a registry: a working folder may serve several
         told = f"{settings.mlflow.tracking_uri}\n{settings.s3.endpoint_url}\n{settings.s3.bucket}"
         folder = settings.work_dir / "api"
-        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise Misconfigured(f"{folder}: cannot be made ({error}); set HERITAGE_WORK_DIR to another") from error
         return folder / f"catalogue-1-{hashlib.sha256(told.encode()).hexdigest()[:12]}.sqlite"
 
 

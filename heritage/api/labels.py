@@ -1,4 +1,7 @@
-"""Requests for labels, their tasks, and what people answer."""
+"""Requests for labels, their tasks, and what people answer.
+
+The flow loads torch, so it is imported when somebody first looks at labels.
+"""
 
 from typing import Annotated, Any
 
@@ -9,7 +12,6 @@ from heritage.api.answers import LabelRequests, LabelTasks
 from heritage.api.faults import documented
 from heritage.api.runs import LABEL
 from heritage.api.services import Services
-from heritage.flows import label
 
 RequestId = Annotated[str, Path(max_length=128, description="id of the request")]
 
@@ -39,6 +41,8 @@ def routes(services: Services) -> APIRouter:
     @router.get("", responses=documented())
     def requests() -> LabelRequests:
         """Requests that take answers now, nearest deadline first."""
+        from heritage.flows import label
+
         return LabelRequests(requests=tuple(label.open_requests(services.context)))
 
     @router.get("/{request}/tasks", responses=documented(404))
@@ -49,6 +53,8 @@ def routes(services: Services) -> APIRouter:
         offset: Annotated[int, Query(ge=0, le=1_000_000)] = 0,
     ) -> LabelTasks:
         """Tasks in the order in which they should be labelled."""
+        from heritage.flows import label
+
         found = label.tasks(services.context, request, user)
         state = label.progress(services.context, request)
         shown = [{"label": None, **task} for task in found[offset : offset + limit]]
@@ -59,11 +65,15 @@ def routes(services: Services) -> APIRouter:
         request: RequestId, given: GivenAnswers, user: Annotated[str, Depends(services.guard.write(LABEL))]
     ) -> dict[str, Any]:
         """Take the caller's answers, all or none."""
+        from heritage.flows import label
+
         return label.submit(services.context, request, [a.model_dump() for a in given.answers], user)
 
     @router.get("/{request}", responses=documented(404))
     def progress(request: RequestId) -> dict[str, Any]:
         """How far the request is."""
+        from heritage.flows import label
+
         return label.progress(services.context, request)
 
     return router

@@ -22,7 +22,6 @@ from heritage.api.follow import Follower, age_s
 from heritage.api.guard import has_token
 from heritage.api.services import Services
 from heritage.errors import HeritageError
-from heritage.flows import label
 
 _BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 
@@ -93,6 +92,8 @@ class _Fleet(Collector):
         counted = kept(catalogue)
         waiting.add_metric(["ingest"], counted.statistics.pending)
         waiting.add_metric(["approval"], counted.challengers)
+        from heritage.flows import label  # loads torch
+
         try:
             waiting.add_metric(["labels"], len(label.open_requests(self._follower.context)))
         except HeritageError:

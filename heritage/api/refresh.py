@@ -9,7 +9,7 @@ from heritage.api import counts
 from heritage.api.catalogue import Card, Catalogue, Known, card_of
 from heritage.drift.verdict import Verdict
 from heritage.errors import BadInput, NotFound, UnsafeName
-from heritage.flows import check_drift, plans
+from heritage.flows import judgements, plans
 from heritage.flows.context import Context
 from heritage.names import check_digest
 from heritage.records import ModelVersion
@@ -87,7 +87,7 @@ def _card(ctx: Context, known: dict[tuple[str, int], Known], version: ModelVersi
 def verdict_in_short(ctx: Context, version: ModelVersion, window: str) -> dict[str, Any]:
     """The stored verdict on a window, without its columns' figures; {} where it is not there or is no verdict."""
     try:
-        record = json.loads(ctx.store.get(check_drift.verdict_key(version, window)))
+        record = json.loads(ctx.store.get(judgements.verdict_key(version, window)))
         return short(Verdict.from_record(record["verdict"], "verdict"))
     except (NotFound, BadInput, ValueError, KeyError, TypeError):
         return {}

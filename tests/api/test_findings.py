@@ -58,6 +58,13 @@ def test_a_repair_is_told_in_short_and_in_full(client):
     assert client.get("/api/repairs/..%2Fjournal").status_code in (404, 422)
 
 
+def test_the_moves_of_a_champion_are_told(client):
+    found = client.get("/api/moves?model=left").json()
+    assert [(m["kind"], m["version"], m["state"]) for m in found["moves"]] == [("initial", "1", "done")]
+    assert client.get("/api/moves?model=nobody").json() == {"model": "nobody", "moves": [], "by_hand": []}
+    assert client.get("/api/moves?model=..%2Fx").status_code == 400
+
+
 @pytest.fixture
 def request_id(fleet) -> str:
     """A request for the labels of three rows."""

@@ -31,6 +31,18 @@ def test_a_token_opens_what_a_wrong_one_does_not():
     assert client.get("/openapi.json", headers={"Authorization": f"Bearer {TOKEN}"}).status_code == 200
 
 
+def test_a_browser_logs_in_with_the_token_as_password():
+    client = alone(TOKEN)
+    asked = client.get("/lineage")
+    assert (asked.status_code, asked.headers["www-authenticate"][:6]) == (401, "Basic ")
+    assert client.get("/api/session", auth=("ana", TOKEN)).json()["user"] == "ana"
+    assert client.get("/lineage", auth=("ana", TOKEN)).headers["content-type"].startswith("text/html")
+    for wrong in (("ana", "wrong"), (TOKEN, ""), ("", "")):
+        assert client.get("/api/session", auth=wrong).status_code == 401
+    for broken in ("Basic", "Basic ====", "Basic /w==", f"Basic {TOKEN}"):
+        assert client.get("/api/session", headers={"Authorization": broken}).status_code == 401
+
+
 def test_without_a_token_only_this_machine_is_served_and_only_by_its_own_name():
     with pytest.raises(Misconfigured, match="HERITAGE_API__TOKEN"):
         token_guard("", "0.0.0.0")
@@ -90,3 +102,12 @@ def test_each_error_says_what_and_why(client):
         assert answer.status_code == status
         assert set(answer.json()) == {"error", "detail"}
         assert answer.json()["detail"]
+
+
+@pytest.mark.parametrize(
+    "path", ["/api/models/a forged%1b%5b31m%e2%80%ae/1", "/api/moves?model=a%0aERROR forged%1b%5b31m"]
+)
+def test_outside_text_forges_no_line_of_a_log_or_terminal(client, path):
+    detail = client.get(path).json()["detail"]
+    assert "forged" in detail
+    assert detail.isprintable()

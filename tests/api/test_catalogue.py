@@ -1,0 +1,152 @@
+"""The catalogue beside an oracle: what it tells after any changes, and walks over graphs of any shape."""
+
+import time
+from collections import deque
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from heritage.api import counts, find, walk
+from heritage.api.catalogue import Catalogue, card_of
+from heritage.errors import BadInput, NotFound
+from heritage.records import MadeBy, Manifest, ModelVersion, Origin, ParentEdge, Relation
+from heritage.registry import Entry
+
+
+def digest(i: int) -> str:
+    return f"{i:08x}" * 8
+
+
+def entry(i: int, parents=(), tags=None, aliases=()) -> Entry:
+    version = ModelVersion(f"m-{i:06d}", "1", digest(i), "", "", tags or {}, aliases, 1000 + i)
+    edges = tuple(ParentEdge(digest(p), Relation.FINETUNE, Origin.DECLARED) for p in sorted(parents))
+    return Entry(version, Manifest(digest(i), version.name, (), "F32", 1, MadeBy("0"), "2026-11-22", parents=edges))
+
+
+def put(catalogue: Catalogue, *entries: Entry) -> None:
+    catalogue.put([card_of(e.version) for e in entries], entries)
+
+
+@pytest.fixture
+def catalogue(tmp_path):
+    with Catalogue(tmp_path / "c.sqlite") as found:
+        yield found
+
+
+def reached(parents: dict[int, set[int]], start: int, up: bool) -> dict[int, int]:
+    """Distances by breadth-first search."""
+    near = parents if up else {i: {c for c, p in parents.items() if i in p} for i in parents}
+    found, waiting = {start: 0}, deque([start])
+    while waiting:
+        here = waiting.popleft()
+        for there in near[here] - found.keys():
+            found[there] = found[here] + 1
+            waiting.append(there)
+    return found
+
+
+# also graphs that run in circles: what the records say is shown, whatever it is
+def _graph(n: int):
+    parents = {i: st.sets(st.integers(0, n - 1), max_size=3).map(lambda own, i=i: own - {i}) for i in range(n)}
+    return st.fixed_dictionaries(parents)
+
+
+graphs = st.integers(2, 10).flatmap(_graph)
+
+
+@settings(max_examples=30)
+@given(graphs, st.data())
+def test_a_walk_finds_what_breadth_first_search_finds(tmp_path_factory, parents, data):
+    start = data.draw(st.sampled_from(sorted(parents)))
+    with Catalogue(tmp_path_factory.mktemp("c") / "c.sqlite") as catalogue:
+        put(catalogue, *(entry(i, own) for i, own in parents.items()))
+        for direction, up in (("ancestors", True), ("descendants", False)):
+            found = walk.lineage(catalogue, digest(start), direction, None, 1000)
+            assert {n.id: abs(n.distance) for n in found.nodes} == {
+                digest(i): d for i, d in reached(parents, start, up).items()
+            }
+            shown = {n.id for n in found.nodes}
+            assert {(e.parent, e.child) for e in found.edges} == {
+                (digest(p), digest(c)) for c, own in parents.items() for p in own if {digest(p), digest(c)} <= shown
+            }
+            assert not found.truncated
+            depth = data.draw(st.integers(1, 4))
+            cut = walk.lineage(catalogue, digest(start), direction, depth, 1000)
+            wanted = {digest(i) for i, d in reached(parents, start, up).items() if d <= depth}
+            assert {n.id for n in cut.nodes} == wanted
+            assert cut.truncated == (wanted != shown)
+
+
+@settings(max_examples=30)
+@given(graphs, graphs)
+def test_after_any_change_it_is_what_a_new_one_would_be(tmp_path_factory, before, after):
+    folder = tmp_path_factory.mktemp("c")
+    with Catalogue(folder / "changed.sqlite") as changed, Catalogue(folder / "new.sqlite") as new:
+        put(changed, *(entry(i, own) for i, own in before.items()))
+        put(changed, *(entry(i, own) for i, own in after.items()))
+        changed.forget((f"m-{i:06d}", 1) for i in before.keys() - after.keys())
+        put(new, *(entry(i, own) for i, own in after.items()))
+        assert changed.digest() == new.digest()
+        assert find.page(changed, find.Wanted(), 100, "") == find.page(new, find.Wanted(), 100, "")
+
+
+def test_a_content_keeps_its_edges_while_one_version_of_it_is_left(catalogue):
+    put(catalogue, entry(0), entry(1, {0}))
+    copy = entry(1, {0})
+    other = ModelVersion("copy", "1", digest(1), "", "", {}, (), 5)
+    catalogue.put([card_of(other)], [Entry(other, copy.manifest), copy])
+    catalogue.forget([("m-000001", 1)])
+    assert [n.label for n in walk.lineage(catalogue, digest(1), "ancestors", None, 10).nodes] == [
+        "copy/1",
+        "m-000000/1",
+    ]
+    catalogue.forget([("copy", 1)])
+    with pytest.raises(NotFound):
+        find.version(catalogue, digest(1))
+    assert counts.kept(catalogue).statistics.edges == 0
+
+
+def test_a_lost_parent_is_shown_as_absent(catalogue):
+    put(catalogue, entry(1, {0}))
+    found = walk.lineage(catalogue, digest(1), "ancestors", None, 10)
+    assert [(n.label, n.present, n.address) for n in found.nodes] == [
+        ("m-000001/1", True, "m-000001/1"),
+        (digest(0)[:12], False, ""),
+    ]
+    # and it may be asked for itself
+    assert find.digest_of(catalogue, digest(0)[:12]) == digest(0)
+
+
+def test_a_prefix_of_several_digests_is_refused(catalogue):
+    one, two = "ab" * 16 + "0" * 32, "ab" * 16 + "1" * 32
+    for i, d in enumerate((one, two)):
+        catalogue.put([card_of(ModelVersion(f"n-{i}", "1", d, "", ""))])
+    with pytest.raises(BadInput, match="several"):
+        find.version(catalogue, "ab" * 6)
+    assert find.version(catalogue, one[:33]).card.digest == one
+
+
+@pytest.mark.parametrize("shape", ["star", "chain"])
+def test_large_graphs_are_cut_and_answered_soon(catalogue, shape):
+    n = 5_000
+    put(catalogue, entry(0), *(entry(i, {0 if shape == "star" else i - 1}) for i in range(1, n)))
+    begun = time.process_time()
+    found = walk.lineage(catalogue, digest(0), "both", None, 500)
+    assert time.process_time() - begun < 2.0
+    assert len(found.nodes) == 500
+    assert found.truncated
+    assert found.nodes[0].children == (n - 1 if shape == "star" else 1)
+
+
+@pytest.mark.parametrize("text", ["%", "_", "'; DROP TABLE card; --", "\\", "[a-z]", "(a+)+$", "m" * 500])
+def test_a_searched_text_is_never_a_pattern(catalogue, text):
+    put(catalogue, entry(0))
+    assert find.page(catalogue, find.Wanted(query=text), 10, "")[0] == []
+    assert find.page(catalogue, find.Wanted(query="M-0000"), 10, "")[2] == 1
+
+
+def test_tags_that_say_nonsense_leave_the_health_unknown():
+    for tag in ("", "drift", "drift:", ":w", "broken:2026", "<b>:x", "OK:x"):
+        card = card_of(ModelVersion("m", "1", digest(0), "", "", {"heritage.drift": tag}))
+        assert (card.health, card.window) == ("unknown", "")
