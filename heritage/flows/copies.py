@@ -124,4 +124,5 @@ def _digests(copies: LockedCopies, gone: dict[str, tuple[Copy, ...]]) -> dict[st
 
 
 def _where(copies: LockedCopies, copy: Copy) -> str:
-    return printable(f"s3://{copies.bucket}/{copy.key}", 1000)
+    """Address of the copy with its hashes cut: enough to find it by listing."""
+    return printable(f"s3://{copies.bucket}/audit/{copy.address}/{copy.said_sha256[:12]}.../{copy.sha256[:12]}...", 300)
