@@ -11,12 +11,12 @@ from heritage.flows.methods import options_of
 from heritage.flows.prints import FINGERPRINT_TAG
 from heritage.flows.reconcile import WITHOUT_WEIGHTS, recovered_edge, unrelated
 from heritage.flows.trees import PLACED_TAG, canonical, family_of, tagged_edges
+from heritage.lineage.contradictions import is_proved
 from heritage.lineage.cycles import acyclic
 from heritage.lineage.graph import LineageGraph
 from heritage.lineage.nodes import Edge
 from heritage.names import printable
 from heritage.records import ModelVersion, Origin, ParentEdge
-from heritage.recovery import fitted
 from heritage.recovery.architecture import group
 from heritage.recovery.families import similarity
 from heritage.recovery.incremental import Placement, place
@@ -119,7 +119,7 @@ def _edges(
     from its tree as a whole: four models alone often hide which of two near ones is the parent.
     """
     local = [(e, evidence) for e in (*placement.parents, *placement.children)]
-    proved = [(e, how) for e, how in local if e.confidence >= fitted.PROOF]
+    proved = [(e, how) for e, how in local if is_proved(recovered_edge(e, subject.version, how))]
     if not placement.nearest or len(known.prints) > ctx.settings.recovery.together:
         return local
     whole = recover_fingerprints({subject.digest: subject.taken, **known.prints}, options_of(ctx))

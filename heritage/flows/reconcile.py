@@ -8,10 +8,9 @@ says that the weights show no relation to a parent that was named.
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from heritage.lineage.contradictions import contradictions
+from heritage.lineage.contradictions import contradictions, is_proved
 from heritage.lineage.findings import Kind
 from heritage.records import Manifest, ModelVersion, Origin, ParentEdge, Relation, Transformation
-from heritage.recovery import fitted
 from heritage.recovery.results import RecoveredEdge
 
 MIN_CONFIDENCE = 0.9  # below it a recovered edge contradicts nothing, as in the audit
@@ -80,7 +79,7 @@ def findings(
 def _proved(edges: Iterable[ParentEdge]) -> bool:
     """Whether weights themselves prove these edges, by a mask, a grid, a rank or a mean."""
     sure = [edge for edge in edges if edge.confidence > 0]
-    return bool(sure) and all(_evidence(e) == "weights" and e.confidence >= fitted.PROOF for e in sure)
+    return bool(sure) and all(_evidence(e) == "weights" and is_proved(e) for e in sure)
 
 
 def _adds_nothing(new: ParentEdge, old: ParentEdge) -> bool:

@@ -15,7 +15,9 @@ from heritage.records import Manifest, ModelVersion, Origin, ParentEdge, Relatio
 _KEEPS_ARCHITECTURE = frozenset(Relation) - {Relation.DISTILL, Relation.UNKNOWN}
 # a repair is made by adding weights of relatives, which looks like any of these
 _LOOKS_OF_A_REPAIR = frozenset([Relation.FINETUNE, Relation.LORA, Relation.MERGE, Relation.COPY])
-_PROVED = 0.97  # no edge that direction cues alone show is as sure
+_PROVED = 0.97
+# what shows that one descends from the other or the reverse, but proves neither
+_UNPROVED = frozenset(["cues", "low rank"])
 _PATH_SHOWN = 12
 
 
@@ -102,8 +104,13 @@ def _against_weights(records: _Records, model: str, manifest: Manifest, min_conf
 
 
 def _severity(seen: Iterable[ParentEdge]) -> Severity:
-    """A warning where something is proved. Less than that is wrong for one edge in fifteen: good to know, no alarm."""
-    return Severity.WARNING if any(edge.confidence >= _PROVED for edge in seen) else Severity.NOTE
+    """A warning where something is proved; else good to know, but no alarm, for cues of direction are often wrong."""
+    return Severity.WARNING if any(map(is_proved, seen)) else Severity.NOTE
+
+
+def is_proved(edge: ParentEdge) -> bool:
+    """Whether the weights prove a recovered edge: by a mask, a grid, rounding, a mean of others."""
+    return edge.confidence >= _PROVED and edge.transformation.parameters.get("reason") not in _UNPROVED
 
 
 def _differ(said: Relation, seen: Relation) -> bool:

@@ -22,6 +22,7 @@ from heritage.records import (
     ParentEdge,
     Relation,
     TrainingData,
+    Transformation,
 )
 
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
@@ -275,9 +276,11 @@ def test_a_direction_that_the_weights_deny_is_found() -> None:
 
 
 def test_what_the_weights_show_without_proof_is_a_note() -> None:
-    unsure = audit([entry(1), entry(2), entry(3, edge(1), recovered(2, confidence=0.94))], NOW)
+    by_cues = replace(recovered(2), transformation=Transformation("recovered", {"reason": "cues"}))
+    for seen in (recovered(2, confidence=0.94), by_cues):
+        unsure = audit([entry(1), entry(2), entry(3, edge(1), seen)], NOW)
 
-    assert [(f.kind, f.severity) for f in unsure] == [(Kind.PARENT_CONTRADICTED, Severity.NOTE)]
+        assert [(f.kind, f.severity) for f in unsure] == [(Kind.PARENT_CONTRADICTED, Severity.NOTE)]
 
 
 @pytest.mark.parametrize(
