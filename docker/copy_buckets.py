@@ -6,7 +6,9 @@ bucket with locks comes back with a lock of its own, from then on.
 
 import json
 import os
+import shutil
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -16,6 +18,7 @@ from heritage.settings import Settings, settings
 from heritage.storage import ObjectStore
 
 CONTENTS = "contents.json"
+THREADS, PART_BYTES = 8, 8 * 2**20
 
 
 def main(way: str, folder: Path) -> None:
@@ -51,9 +54,22 @@ def _storage(chosen: Settings) -> fs.S3FileSystem:
 
 
 def _copy(source: fs.FileSystem, base: str, target: fs.FileSystem, where: str, buckets: list[str]) -> None:
-    for bucket in buckets:
-        target.create_dir(f"{where}{bucket}") if where else None
-        fs.copy_files(f"{base}{bucket}", f"{where}{bucket}", source, target)
+    """Every object, and nothing else: pyarrow's own copying of folders would leave markers of folders in a bucket."""
+    with ThreadPoolExecutor(THREADS) as pool:
+        for bucket in buckets:
+            files = source.get_file_info(fs.FileSelector(f"{base}{bucket}", recursive=True))
+            paths = [info.path for info in files if info.type == fs.FileType.File]
+            if where:
+                for folder in sorted({f"{where}{bucket}", *(f"{where}{path.rpartition('/')[0]}" for path in paths)}):
+                    target.create_dir(folder)
+            moves = [(path, f"{where}{path.removeprefix(base)}") for path in paths]
+            for done in [pool.submit(_copy_one, source, path, target, to) for path, to in moves]:
+                done.result()
+
+
+def _copy_one(source: fs.FileSystem, path: str, target: fs.FileSystem, to: str) -> None:
+    with source.open_input_stream(path) as given, target.open_output_stream(to) as taken:
+        shutil.copyfileobj(given, taken, PART_BYTES)
 
 
 def _copy_locked(chosen: Settings, folder: Path, bucket: str) -> None:

@@ -70,7 +70,8 @@ class Production:
         subprocess.run(secrets, check=True, capture_output=True)
         stack = cls(work_dir, project.resolve(), make_values(work_dir, project.resolve()))
         try:
-            stack._start_all(workers)
+            stack.start_stores()
+            stack.start_services(workers)
         except BaseException:
             stack.down(hurry=True)
             raise
@@ -96,6 +97,13 @@ class Production:
         """Stop one unit: SIGTERM, and SIGKILL for what is left after `grace_s`."""
         processes.stop(self.running.pop(name), grace_s)
         self._save()
+
+    def revive(self) -> list[str]:
+        """Start again what has ended by itself, as `restart: unless-stopped` does; gives its names."""
+        ended = [name for name, process in self.running.items() if not processes.is_alive(process)]
+        for name in ended:
+            self.start(name)
+        return ended
 
     def wait(self, name: str) -> None:
         """Wait until a started unit is healthy."""
@@ -123,12 +131,16 @@ class Production:
         found: dict[str, str] = json.loads(self.secret("airflow_passwords"))
         return found
 
-    def run_job(self, name: str) -> None:
-        """Run a one-shot service such as 'airflow-init' to its end; `Misconfigured` with its last words if it fails."""
+    def run_job(self, name: str, *words: str) -> None:
+        """Run a one-shot service such as 'airflow-init' to its end; `Misconfigured` with its last words if it fails.
+
+        `words` take the place of its command, as with `docker compose run`.
+        """
         unit, log = self._unit(name), self.work_dir / f"{name}.log"
+        entrypoint = ["sh", str(self.project / "docker/entrypoint.sh")]
         with log.open("wb") as out:
             done = subprocess.run(
-                unit.command,
+                [*entrypoint, *words] if words else unit.command,
                 env=self.environment(name),
                 cwd=self.work_dir,
                 stdin=subprocess.DEVNULL,
@@ -141,12 +153,16 @@ class Production:
             last = [printable(line, 200) for line in log.read_text(errors="replace").splitlines()[-8:]]
             raise Misconfigured("\n  ".join([f"{name} failed with {done.returncode}; the end of {log}:", *last]))
 
-    def _start_all(self, workers: int) -> None:
+    def start_stores(self) -> None:
+        """PostgreSQL, Redis and storage, with their databases and buckets."""
         for name in ("postgres", "redis", "seaweedfs"):
             self.start(name)
         for name in ("redis", "seaweedfs"):
             self.wait(name)
         self.run_job("storage-init")
+
+    def start_services(self, workers: int = 2) -> None:
+        """MLflow and Airflow, over the stores."""
         self.start("mlflow")
         self.run_job("airflow-init")
         self.wait("mlflow")

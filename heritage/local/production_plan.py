@@ -36,6 +36,7 @@ def make_values(work_dir: Path, project: Path) -> dict[str, str]:
         "MLFLOW_ALLOWED_HOSTS": mlflow,
         "MLFLOW_ALLOWED_ORIGINS": f"http://{LOOPBACK}:{ports['MLFLOW_PORT']}",
         "AIRFLOW_URL": f"http://{LOOPBACK}:{ports['AIRFLOW_PORT']}",
+        "TASK_HEARTBEAT_TIMEOUT": "60",  # people wait here
         "AIRFLOW_API_WORKERS": "1",
         "MLFLOW_WORKERS": "1",
         "HOSTNAME_CALLABLE": f"{production_worker.__name__}.name",

@@ -2,6 +2,7 @@
 
     python tests/bench/scale.py index        # the lineage index at 1,000 to 100,000 versions
     python tests/bench/scale.py registry     # an index from 5,000 real MLflow versions, and reading them
+    python tests/bench/scale.py registry=500 # the same with fewer
     python tests/bench/scale.py nearest      # the nearest of 100,000 fingerprints, and placing a model among thousands
 
 CPU seconds are of this process; wall seconds depend on what else the machine does.
@@ -93,7 +94,7 @@ def renamed(entry: Any, i: int) -> Any:
     return dataclasses.replace(entry, version=dataclasses.replace(entry.version, name="new", version=str(i + 1)))
 
 
-def registry() -> None:
+def registry(count: int = VERSIONS) -> None:
     """5,000 real versions: a run, a manifest file and a version with tags each, on SQLite."""
     from mlflow.tracking import MlflowClient
 
@@ -105,9 +106,9 @@ def registry() -> None:
             client = MlflowClient(tracking_uri=uri, registry_uri=uri)
             experiment = client.create_experiment("heritage", artifact_location=str(folder / "files"))
             started = time.perf_counter()
-            for i in range(VERSIONS):
+            for i in range(count):
                 add(client, experiment, folder / "files", i)
-            print(f"{VERSIONS} versions made in {time.perf_counter() - started:.0f} s")
+            print(f"{count} versions made in {time.perf_counter() - started:.0f} s")
             own = Registry(uri, ObjectStore.connect(server.settings))
             rebuilt(own, folder)
         finally:
@@ -208,6 +209,7 @@ def beside(name: str) -> ModuleType:
 
 
 if __name__ == "__main__":
-    parts = {"index": index, "registry": registry, "nearest": nearest}
+    parts: dict[str, Callable[..., None]] = {"index": index, "registry": registry, "nearest": nearest}
     for chosen in sys.argv[1:] or parts:
-        parts[chosen]()
+        part, _, size = chosen.partition("=")
+        parts[part](*[int(size)] if size else [])
