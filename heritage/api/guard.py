@@ -1,5 +1,6 @@
 """Who may read and who may start a DAG: dependencies that whoever mounts the application provides."""
 
+import base64
 import hmac
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -27,10 +28,11 @@ class Guard:
 
 
 def token_guard(token: str, host: str = "127.0.0.1") -> Guard:
-    """Admits whoever sends `Authorization: Bearer <token>`, for everything.
+    """Admits whoever sends `Authorization: Bearer <token>`, or logs in with it as password, for everything.
 
-    Without a token everybody on this machine is admitted, under its loopback names only: else a page of another site
-    could have its own name point here. Raises `Misconfigured` for a short token, and for none on another `host`.
+    A browser asks for name and password by itself; answers to label requests are kept under that name. Without a token
+    everybody on this machine is admitted, under its loopback names only: else a page of another site could have its own
+    name point here. Raises `Misconfigured` for a short token, and for none on another `host`.
     """
     if token and len(token) < MIN_TOKEN:
         raise Misconfigured(
@@ -42,13 +44,29 @@ def token_guard(token: str, host: str = "127.0.0.1") -> Guard:
         )
 
     def login(request: Request) -> str:
-        if token and not has_token(request, token):
-            raise HTTPException(
-                401, "give the token as 'Authorization: Bearer <token>'", {"WWW-Authenticate": "Bearer"}
-            )
-        return "token" if token else "local"
+        if not token:
+            return "local"
+        if has_token(request, token):
+            return "token"
+        name, password = _name_and_password(request)
+        if hmac.compare_digest(password.encode(), token.encode()):
+            return name or "token"
+        detail = "give the token as 'Authorization: Bearer <token>', or as password with any name"
+        raise HTTPException(401, detail, {"WWW-Authenticate": 'Basic realm="heritage", charset="UTF-8"'})
 
     return Guard(login, lambda _: login, () if token else LOOPBACK)
+
+
+def _name_and_password(request: Request) -> tuple[str, str]:
+    """What a browser sends after asking (RFC 7617); two empty texts for anything else."""
+    scheme, _, given = request.headers.get("authorization", "").partition(" ")
+    if scheme.lower() != "basic":
+        return "", ""
+    try:
+        name, _, password = base64.b64decode(given.strip(), validate=True).decode().partition(":")
+    except ValueError:
+        return "", ""
+    return name.strip(), password
 
 
 def has_token(request: Request, token: str) -> bool:

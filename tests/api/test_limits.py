@@ -1,6 +1,9 @@
 """What is refused: strangers, other origins, large bodies, long lists, odd addresses."""
 
+import base64
+
 import pytest
+from fastapi import Request
 from fastapi.testclient import TestClient
 
 from heritage.api import create_app, token_guard
@@ -35,12 +38,18 @@ def test_a_browser_logs_in_with_the_token_as_password():
     client = alone(TOKEN)
     asked = client.get("/lineage")
     assert (asked.status_code, asked.headers["www-authenticate"][:6]) == (401, "Basic ")
-    assert client.get("/api/session", auth=("ana", TOKEN)).json()["user"] == "ana"
     assert client.get("/lineage", auth=("ana", TOKEN)).headers["content-type"].startswith("text/html")
     for wrong in (("ana", "wrong"), (TOKEN, ""), ("", "")):
-        assert client.get("/api/session", auth=wrong).status_code == 401
+        assert client.get("/openapi.json", auth=wrong).status_code == 401
     for broken in ("Basic", "Basic ====", "Basic /w==", f"Basic {TOKEN}"):
-        assert client.get("/api/session", headers={"Authorization": broken}).status_code == 401
+        assert client.get("/openapi.json", headers={"Authorization": broken}).status_code == 401
+
+
+@pytest.mark.parametrize(("name", "user"), [("ana", "ana"), ("Ana Ó", "Ana Ó"), ("", "token")])
+def test_the_name_of_a_login_is_the_annotators(name, user):
+    given = base64.b64encode(f"{name}:{TOKEN}".encode()).decode()
+    scope = {"type": "http", "headers": [(b"authorization", f"Basic {given}".encode())]}
+    assert token_guard(TOKEN).read(Request(scope)) == user
 
 
 def test_without_a_token_only_this_machine_is_served_and_only_by_its_own_name():
