@@ -29,3 +29,5 @@ CONFIDENCE: dict[str, float] = {
     "ratio": 1.01,
 }
 PROOF = 0.98
+# edges less sure than this are not claimed
+LEAST_CONFIDENCE = 0.35

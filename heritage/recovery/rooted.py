@@ -16,7 +16,11 @@ Matrix = NDArray[np.float64]
 
 
 def heritage_tree(family: Family, cost: Matrix) -> Tree:
-    """The tree of `family` by evidence, `cost` (n, n) and direction cues."""
+    """The tree of `family` by evidence, `cost` (n, n) and direction cues.
+
+    A member whose best edge is more likely wrong than right gets no parent: it is the top of a tree of its own, and no
+    root of the family.
+    """
     if family.count == 1:
         return Tree((), {0: 1.0})
     cues = Cues(family, family.gather())
@@ -46,9 +50,9 @@ def choose_root(tree: list[Edge], cues: Cues, nodes: list[int]) -> tuple[int, di
     return nodes[int(np.argmax(value))], dict(zip(nodes, chance.tolist(), strict=True))
 
 
-def _directed(cues: Cues, cost: Matrix, tree: list[Edge], root: int, chance: dict[int, float]) -> list[TreeEdge]:
+def _directed(cues: Cues, cost: Matrix, tree: list[Edge], root: int, chances: dict[int, float]) -> list[TreeEdge]:
     proof_of = {p.child: p for p in (*cues.evidence.edges, *cues.evidence.merges)}
-    sure, clear = direction_confidence(tree, root, chance), margins(tree, cost)
+    sure, clear = direction_confidence(tree, root, chances), margins(tree, cost)
     edges = []
     for child, parent in sorted(orient(tree, root).items()):
         proof = proof_of.get(child)
@@ -57,7 +61,8 @@ def _directed(cues: Cues, cost: Matrix, tree: list[Edge], root: int, chance: dic
             continue
         key = (min(parent, child), max(parent, child))
         lora = cues.adapter(*key) is not None
-        claim = Claim(sure[key], clear[key], cues.ratio(parent, child), lora, parent == root)
+        chance = edge_confidence(Claim(sure[key], clear[key], cues.ratio(parent, child), lora, parent == root))
         relation, reason = ("lora", "low rank") if lora else ("finetune", "cues")
-        edges.append(TreeEdge(parent, child, relation, edge_confidence(claim), reason))
+        if chance >= fitted.LEAST_CONFIDENCE:  # below, the likelier case is that no parent is present
+            edges.append(TreeEdge(parent, child, relation, chance, reason))
     return edges

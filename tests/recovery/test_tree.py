@@ -5,11 +5,14 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from heritage.recovery import fitted
 from heritage.recovery.confidence import direction_confidence
 from heritage.recovery.edmonds import minimum_arborescence
 from heritage.recovery.family import Proof
+from heritage.recovery.methods import METRICS, TREE_METHODS
 from heritage.recovery.skeleton import bottlenecks
 from heritage.recovery.tree import component, insert_merge, orient, root_scores, spanning_tree
+from heritage.testing import relations as made
 
 seeds = st.integers(0, 2**32 - 1)
 
@@ -118,3 +121,16 @@ def test_direction_confidence_is_the_chance_of_roots_on_the_parents_side():
     sure = direction_confidence(tree, 0, {0: 0.7, 1: 0.2, 2: 0.1})
     assert np.isclose(sure[0, 1], 0.7)
     assert np.isclose(sure[1, 2], 0.9)
+
+
+def test_an_edge_that_is_likelier_wrong_than_right_is_not_claimed(planter, planted, monkeypatch):
+    root = planter.root()
+    a = planter.finetuned(root, 0.03)
+    states = {"root": root, "a": a, "b": planter.finetuned(root, 0.03), "pruned": made.prune(a, 0.4, True)[0]}
+    with planted(states) as family:
+        cost = METRICS["auto"](family)
+        assert len(TREE_METHODS["heritage"](family, cost).edges) == 3
+        monkeypatch.setattr(fitted, "LEAST_CONFIDENCE", 1.01)
+        tree = TREE_METHODS["heritage"](family, cost)
+    assert [(e.parent, e.child, e.relation) for e in tree.edges] == [(1, 3, "prune")]  # a proof stays
+    assert list(tree.roots) == [0]
