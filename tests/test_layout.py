@@ -67,6 +67,8 @@ def test_the_wheel_holds_heritage_only_and_installs_elsewhere(tmp_path):
     assert {name.split("/")[0].split("-")[0] for name in names} == {"heritage"}
     assert "heritage/py.typed" in names
     assert "heritage/local/stack.py" in names
+    assert {"heritage/api/static/index.html", "heritage/api/static/vendor/fonts/inter-latin.woff2"} <= set(names)
+    assert not [name for name in names if "frontend" in name]
 
     pip = [
         sys.executable,
