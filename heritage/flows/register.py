@@ -4,13 +4,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import structlog
+
 from heritage import __version__
 from heritage.drift.profile import DriftProfile
+from heritage.errors import Conflict, NotFound
 from heritage.flows import attest, copies, news, story
 from heritage.flows.context import Context
 from heritage.flows.prints import FINGERPRINT_PATH, FINGERPRINT_TAG, architecture_tag
 from heritage.flows.profiles import PROFILE_PATH, REFERENCE_PATH, fit_profile
-from heritage.names import check_name
+from heritage.names import check_name, printable
 from heritage.records import Architecture, MadeBy, ModelVersion, ParentEdge, TrainingData
 from heritage.registry import Description
 from heritage.rows import Rows, to_npz
@@ -19,6 +22,8 @@ from heritage.weights.fingerprint_codec import to_bytes
 from heritage.weights.fingerprinting import take_fingerprint
 from heritage.weights.limits import Limits
 from heritage.weights.network import load
+
+_log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -79,12 +84,23 @@ def run(ctx: Context, wanted: Registration) -> ModelVersion:
         tags={FINGERPRINT_TAG: architecture_tag(taken)},
     )
     version = ctx.registry.register(wanted.name, wanted.weights, description, extras).version
-    copies.keep(ctx, version)
-    if ctx.settings.audit.signing_key is not None:
-        attest.sign(ctx, version.address)
-    story.write(ctx, version.address)
+    _vouch(ctx, version)
     news.registered(ctx, version, wanted.parents)
     return version
+
+
+def _vouch(ctx: Context, version: ModelVersion) -> None:
+    """Lock a copy of the manifest, sign it where there is a key, and tell the story.
+
+    A version that was there already, and whose records were edited since, is left to the audit.
+    """
+    try:
+        copies.keep(ctx, version)
+        if ctx.settings.audit.signing_key is not None:
+            attest.sign(ctx, version.address)
+        story.write(ctx, version.address)
+    except (Conflict, NotFound) as error:
+        _log.warning("not locked, signed or told", version=version.address, reason=printable(str(error), 500))
 
 
 def _limits(ctx: Context) -> Limits:

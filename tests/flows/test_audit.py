@@ -381,6 +381,11 @@ def test_registering_through_the_flow_locks_a_copy_and_tells_the_story(
     assert b"by-flow/1" in ctx.registry.artifact(version, story.PAGE_PATH)
     assert not story.write(ctx, version.address)
 
+    # registering content whose tag was edited since gives the version, as before; the audit tells the rest
+    raw(ctx).set_model_version_tag("by-flow", "1", "heritage.digest", root.digest)
+    assert register.run(ctx, wanted).address == version.address
+    raw(ctx).set_model_version_tag("by-flow", "1", "heritage.digest", version.digest)
+
     # what people write stays, and a version that got a child tells it
     raw(ctx).update_model_version("by-flow", "1", "Ask Ana.\n\n" + description(ctx, "by-flow"))
     add("child-of-flow", edge(version))
