@@ -5,9 +5,10 @@ again from it, bit for bit, and registers them. Both may be killed and run again
 """
 
 import json
+import math
 import tempfile
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from heritage.flows.networks import manifest_of, network_of
 from heritage.flows.profiles import fit_profile
 from heritage.flows.windows import Kept
 from heritage.records import ModelVersion, Origin, ParentEdge, Relation, Transformation
+from heritage.repair.donors import Health
 from heritage.repair.options import parse_rungs
 from heritage.repair.plan import RepairPlan
 from heritage.rows import Rows, concatenate
@@ -110,13 +112,20 @@ def search(
         "coefficients": dict(outcome.plan.recipe.coefficients),
         **decisions.verdict_fields(outcome.decision),
         "rollback": outcome.rollback,
-        "donors": {d.label: asdict(d.health) if d.health else None for d in given.choice.donors},
+        "donors": {d.label: _figures(d.health) for d in given.choice.donors},
         "rejected": dict(given.choice.rejected),
     }
     if not dry_run:
         decisions.store(ctx, result, outcome.evidence, outcome.plan.to_json(), _kept(given))
         result["run"] = decisions.record(ctx, outcome.plan.hash)
     return result
+
+
+def _figures(health: Health | None) -> dict[str, float | None] | None:
+    """Accuracy and drift effect; the effect is None for a donor that has no profile to drift from."""
+    if health is None:
+        return None
+    return {"accuracy": health.accuracy, "drift": health.drift if math.isfinite(health.drift) else None}
 
 
 def _kept(given: Material) -> dict[str, Rows | None]:

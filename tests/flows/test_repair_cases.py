@@ -44,7 +44,7 @@ class Family:
 def family(connection, tmp_path):
     tag = uuid.uuid4().hex[:8]
 
-    def put(name: str, seed: int, parent: object = None, share: float = 0.0):
+    def put(name: str, seed: int, parent: object = None, share: float = 0.0, watched: bool = True):
         edges = () if parent is None else (
             ParentEdge(parent.digest, Relation.FINETUNE, Origin.DECLARED, 1.0, parent.name, parent.version),
         )  # fmt: skip
@@ -53,12 +53,13 @@ def family(connection, tmp_path):
             own, its = network_of_seed(seed).state_dict(), network_of_seed(first).state_dict()
             write_safetensors(path, {n: 3 * (own[n] + share * its[n]) for n in own})
         return register.run(
-            connection, register.Registration(f"{name}-{tag}", path, LINEAR, reference(seed), None, edges)
+            connection,
+            register.Registration(f"{name}-{tag}", path, LINEAR, reference(seed) if watched else None, None, edges),
         )
 
     # digests would be those of other tests' models, with their relatives: so other seeds each time
     first = int(tag[:6], 16)
-    root = put("root", first)
+    root = put("root", first, watched=False)  # no reference rows, so no profile that it could drift from
     champion, sibling = put("site", first + 1, root, 0.5), put("sibling", first + 2, root, 0.1)
     connection.registry.promote(champion.name, "1", None, INITIAL)
     own = connection.settings.repair.model_copy(
