@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from heritage.cli.connect import connect
-from heritage.cli.output import DryRunFlag, Exit, JsonFlag, console, fail, notes, print_json, progress, tell
+from heritage.cli.output import DryRunFlag, Exit, JsonFlag, console, fail, print_json, progress, tell
 
 if TYPE_CHECKING:
     from heritage.flows.context import Context
@@ -142,23 +142,6 @@ def list_versions(family: Annotated[str, typer.Option(help="Only this family.")]
     for v in found:
         table.add_row(*(str(v[key]) for key in ("address", "family", "aliases", "digest", "drift")))
     console.print(table, markup=False)
-
-
-@app.command()
-def audit(json: JsonFlag = False) -> None:
-    """Contradictions between manifests, tags and one another. Exit code 3 where there are more than notes."""
-    from heritage.lineage.audit import audit as find
-    from heritage.lineage.findings import Severity
-
-    ctx = connect()
-    findings = list(find(ctx.registry.entries(), ctx.now()))
-    if json:
-        print_json([asdict(finding) for finding in findings])
-    for finding in [] if json else findings:
-        console.print(f"{finding.severity}: {finding.model}: {finding.detail}", markup=False, soft_wrap=True)
-    if any(finding.severity is not Severity.NOTE for finding in findings):
-        raise typer.Exit(Exit.FOUND)
-    notes.print("no contradictions")
 
 
 def _known(address: str) -> "tuple[Context, ModelVersion, LineageGraph]":

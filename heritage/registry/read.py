@@ -116,7 +116,7 @@ class Reader:
             told = printable(version.tags.get(DIGEST, ""))
             raise Conflict(
                 f"{where}: its digest is {found.digest}, but the tag {DIGEST} says '{told}'; "
-                "somebody edited one of them: run `heritage lineage audit`, then register the weights again"
+                "somebody edited one of them: run `heritage audit`, then register the weights again"
             )
         return found
 
