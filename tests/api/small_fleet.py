@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import time
 import uuid
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -110,3 +111,11 @@ def may_start(_: str) -> Callable[[Request], str]:
         return user
 
     return check
+
+
+def until(happened: Callable[[], object], limit_s: float = 30.0) -> None:
+    """Wait until it happened."""
+    deadline = time.monotonic() + limit_s
+    while not happened():
+        assert time.monotonic() < deadline, "it did not happen in time"
+        time.sleep(0.05)

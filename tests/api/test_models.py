@@ -4,7 +4,7 @@ from urllib.parse import quote
 
 import pytest
 
-from tests.api.small_fleet import HOSTILE
+from tests.api.small_fleet import HOSTILE, until
 
 
 def names(answer) -> list[str]:
@@ -131,3 +131,17 @@ def test_statistics_count_everything(client):
     assert (found["versions"], found["contents"], found["families"], found["edges"]) == (6, 4, 2, 4)
     assert (found["pending"], found["largest_family"]) == (2, 4)
     assert found["health"] == {"drift": 1, "ok": 1, "unknown": 4}
+
+
+def test_what_changes_in_the_registry_is_seen_soon(client, fleet):
+    from mlflow.tracking import MlflowClient
+
+    mlflow, digest = MlflowClient(fleet.ctx.settings.mlflow.tracking_uri), fleet.digest("root")
+    assert client.get(f"/api/models/{digest}").json()["model"]["aliases"] == []
+    mlflow.set_registered_model_alias("root", "blue", "1")
+    try:
+        until(lambda: client.get("/api/models/root@blue").status_code == 200)
+        assert client.get(f"/api/models/{digest}/lineage").json()["nodes"][0]["aliases"] == ["blue"]
+    finally:
+        mlflow.delete_registered_model_alias("root", "blue")
+    until(lambda: client.get("/api/models/root@blue").status_code == 404)

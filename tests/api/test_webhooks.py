@@ -13,7 +13,7 @@ from heritage.api import create_app, token_guard
 from heritage.api.signature import WINDOW_S, signature
 from heritage.flows import notices
 from heritage.local.ports import free_ports
-from tests.api.small_fleet import Started, register_by_hand
+from tests.api.small_fleet import Started, register_by_hand, until
 
 SECRET = "a secret of this test"
 HAND = {"entity": "model_version", "action": "created", "data": {"name": "hand", "version": "1"}}
@@ -178,10 +178,3 @@ def test_mlflow_tells_what_people_do_in_its_pages(fleet, started, receiver, tmp_
     finally:
         assert registry.unsubscribe()
         mlflow.delete_registered_model(name)
-
-
-def until(happened, limit_s: float = 15.0) -> None:
-    deadline = time.monotonic() + limit_s
-    while not happened():
-        assert time.monotonic() < deadline, "it did not happen in time"
-        time.sleep(0.05)
