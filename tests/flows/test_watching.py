@@ -319,6 +319,10 @@ def test_a_drifted_window_is_compared_with_what_each_ancestor_was_trained_on(dep
     assert (found["generation"], found["status"], found["effect"]) == (1, "ok", 0.0)
     assert check_drift.ancestors(ctx, child, HOURS[0]) == result["ancestors"]
 
+    # each ancestor is judged by the rules of its own model
+    strict = with_drift(deployed, models={deployed.name: {"min_rows": 10_000}})
+    assert drift_of_ancestors(strict, child, rows(3))[parent.address]["status"] == "insufficient"
+
     # a parent whose tag was edited is told as such, and the check goes on
     ctx.registry.set_tag(parent, "heritage.digest", "0" * 64)
     try:
