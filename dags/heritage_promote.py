@@ -6,7 +6,7 @@ from typing import Any
 import heritage_forms as forms
 from airflow.providers.standard.operators.hitl import ApprovalOperator
 from airflow.sdk import TriggerRule, dag, task
-from airflow.sdk.exceptions import AirflowSkipException
+from airflow.sdk.exceptions import AirflowFailException
 from heritage_assets import CHALLENGER, jobs
 from heritage_notify import approval_asked, failed
 from heritage_steps import start_the_others
@@ -63,7 +63,7 @@ def heritage_promote() -> None:
         from heritage.flows.context import Context
 
         if not moved:
-            raise AirflowSkipException("nothing was moved")
+            raise AirflowFailException("nothing was moved, so nothing is taken back; see what failed before")
         promote.roll_back(Context.connect(), moved["model"], "the smoke test failed", moved["version"])
 
     challenger = brief()
