@@ -13,7 +13,7 @@ from heritage.drift.profile import DriftProfile
 from heritage.drift.verdict import Verdict, check, triggered
 from heritage.drift.window import Window
 from heritage.errors import NotFound
-from heritage.flows import judgements, late_labels, news, windows
+from heritage.flows import judgements, late_labels, news, story, windows
 from heritage.flows.context import Context
 from heritage.flows.drift_rules import rules_of
 from heritage.flows.health import drift_of_ancestors
@@ -70,6 +70,7 @@ def run(ctx: Context, address: str, dry_run: bool = False, until: datetime | Non
             pending, reason = [], printable(str(error), 500)
         else:
             _judge_all(checked, pending)
+            story.tell(ctx, version.address)
     own = ctx.settings.drift.for_model(version.name)
     looked_back = islice(judgements.newest_first(ctx, version, until), _PATIENCE * own.windows_looked_at)
     history = [*looked_back][::-1]

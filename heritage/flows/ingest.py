@@ -15,7 +15,7 @@ from typing import Any
 
 from heritage import __version__
 from heritage.errors import HeritageError, Unavailable, UnsafeCheckpoint
-from heritage.flows import news, prints
+from heritage.flows import news, prints, story
 from heritage.flows.adopt import adopt
 from heritage.flows.context import Context
 from heritage.flows.declared import declared_parents
@@ -137,6 +137,7 @@ def _processed(ctx: Context, version: ModelVersion, folder: Path, steps: Steps, 
             result["adopted"] = _record(ctx, version, manifest, found)
         _finish(ctx, version, {"address": version.address, **result, "steps": steps.done}, found)
         news.ingested(ctx, version, manifest, result)
+        story.tell(ctx, version.address)
     return result
 
 

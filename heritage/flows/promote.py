@@ -5,13 +5,13 @@ from typing import Any
 import numpy as np
 
 from heritage.errors import BadInput, NotFound, Refused
-from heritage.flows import news, repair
+from heritage.flows import news, repair, story
 from heritage.flows.context import Context
 from heritage.flows.networks import manifest_of, network_of, state_of
 from heritage.flows.profiles import profile_of, reference_of
 from heritage.flows.served import ask
 from heritage.records import ModelVersion
-from heritage.registry import GATE, gate_tag
+from heritage.registry import GATE, Move, gate_tag
 
 _TOLERANCE = 0.01  # accuracy by which a champion may differ between the machine that tuned it and the one that runs it
 
@@ -57,6 +57,7 @@ def promote(ctx: Context, address: str, plan: str) -> dict[str, Any]:
     move = ctx.registry.promote(version.name, version.version, expected, f"approved, plan {plan[:12]}", plan)
     result = {"model": version.name, "version": move.version, "replaced": move.replaced, "plan": plan}
     news.promoted(ctx, "promote", result)
+    _tell(ctx, version.name, move)
     return result
 
 
@@ -99,4 +100,9 @@ def roll_back(ctx: Context, model: str, reason: str, expected: str | None = None
     move = ctx.registry.rollback(model, reason, expected)
     result = {"model": model, "version": move.version, "replaced": move.replaced}
     news.promoted(ctx, "rollback", result)
+    _tell(ctx, model, move)
     return result
+
+
+def _tell(ctx: Context, model: str, move: Move) -> None:
+    story.tell(ctx, *(f"{model}/{number}" for number in (move.version, move.replaced) if number))

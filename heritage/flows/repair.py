@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from heritage.errors import BadInput, Conflict, Refused
-from heritage.flows import candidates, check_drift, decisions, donors, material, register, windows
+from heritage.flows import candidates, check_drift, decisions, donors, material, register, story, windows
 from heritage.flows.context import Context
 from heritage.flows.decisions import decision as decision
 from heritage.flows.material import Material
@@ -140,7 +140,7 @@ def current_windows(ctx: Context, champion: ModelVersion, window: str) -> list[s
         if verdict.status != "drift":
             break
         used.insert(0, verdict.window)
-    return used[-ctx.settings.drift.windows_looked_at :]
+    return used[-ctx.settings.drift.for_model(champion.name).windows_looked_at :]
 
 
 def register_challenger(ctx: Context, plan_hash: str) -> dict[str, str]:
@@ -175,6 +175,7 @@ def register_challenger(ctx: Context, plan_hash: str) -> dict[str, str]:
     for name in ("plan.json", "decision.json", "report.html"):
         ctx.registry.put_artifact(version, f"heritage/repair/{name}", decisions.read(ctx, plan_hash, name))
     ctx.registry.nominate(version)
+    story.tell(ctx, version.address)
     return {"model": version.name, "address": version.address, "plan": plan_hash}
 
 

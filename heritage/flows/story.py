@@ -8,7 +8,9 @@ import hashlib
 from collections.abc import Iterable
 from typing import Any
 
-from heritage.errors import BadInput, Conflict, NotFound
+import structlog
+
+from heritage.errors import BadInput, Conflict, HeritageError, NotFound
 from heritage.flows.context import Context
 from heritage.flows.story_facts import Facts, Family, facts_of, family_of
 from heritage.flows.story_markdown import markdown
@@ -16,6 +18,8 @@ from heritage.names import printable
 from heritage.records import Manifest, ModelVersion
 from heritage.registry import FAMILY, Entry
 from heritage.reports.html import render
+
+_log = structlog.get_logger()
 
 PAGE_PATH = "heritage/lineage.html"
 STORY_TAG = "heritage.story"  # beginning of the SHA-256 of the story that was written last
@@ -30,6 +34,18 @@ def write(ctx: Context, address: str) -> bool:
     version = ctx.registry.version(address)
     manifest = ctx.registry.manifest(version)
     return manifest is not None and _write(ctx, facts_of(ctx, version, manifest, family_of(ctx, version, manifest)))
+
+
+def tell(ctx: Context, *addresses: str) -> None:
+    """`write` for each of them, after something happened to it.
+
+    What goes wrong is logged and stops nobody: the weekly audit writes it again.
+    """
+    for address in addresses:
+        try:
+            write(ctx, address)
+        except HeritageError as error:
+            _log.warning("story not written", address=address, reason=printable(str(error), 500))
 
 
 def refresh(ctx: Context, entries: Iterable[Entry]) -> int:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from heritage.errors import BadInput, Conflict
-from heritage.flows import decisions, repair, windows
+from heritage.flows import decisions, repair, story, windows
 from heritage.flows.candidates import gate_options
 from heritage.flows.context import Context
 from heritage.flows.material import guard_mask, split_reference
@@ -90,3 +90,4 @@ def _record(ctx: Context, version: ModelVersion, result: dict[str, Any], evidenc
         ctx.registry.nominate(version)
     else:
         ctx.registry.set_tag(version, GATE, f"{result['decision']}:{result['plan']}")
+    story.tell(ctx, version.address)
