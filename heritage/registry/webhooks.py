@@ -45,6 +45,7 @@ def find(connection: Connection) -> Any:
 def tried(connection: Connection, webhook_id: str) -> str:
     """What came of a test delivery: '' where it was taken, else what the server says."""
     result = connection.mlflow.test_webhook(webhook_id)
-    if result.success:
+    # 409: the server tried again because the first answer came too late, and that first one was taken
+    if result.success or result.response_status == 409:
         return ""
     return str(result.error_message or f"it answered {result.response_status}: {result.response_body}")

@@ -5,12 +5,15 @@ import shutil
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import parse_qs, unquote, urlsplit
 
 import httpx
 import pytest
 
+from heritage.errors import Unavailable
 from heritage.flows.context import Context
 from heritage.local.airflow_rest import AirflowApi
 from heritage.local.stack import Plan, Stack
@@ -74,9 +77,16 @@ def ctx(stack, tmp_path_factory) -> Context:
 def user(stack):
     """Airflow's API as somebody who may start runs; every DAG is known to it."""
     api = AirflowApi(stack.airflow_url, "approver", stack.passwords()["approver"])
-    until(lambda: all(api.knows(dag) for dag in (*DAGS, "asks")), "the DAGs are read")
+    until(lambda: _are_read(api), "the DAGs are read")
     yield api
     api.close()
+
+
+def _are_read(api: AirflowApi) -> bool:
+    try:
+        return all(api.knows(dag) for dag in (*DAGS, "asks"))
+    except Unavailable:  # busy with its start
+        return False
 
 
 def until(happened, what: str, limit_s: float = 240.0):
@@ -87,11 +97,12 @@ def until(happened, what: str, limit_s: float = 240.0):
     return found
 
 
-def session(stack, name: str) -> httpx.Client:
-    client = httpx.Client(base_url=stack.airflow_url, timeout=60, trust_env=False)
-    token = client.post("/auth/token", json={"username": name, "password": stack.passwords()[name]}).json()
-    client.headers["Authorization"] = f"Bearer {token['access_token']}"
-    return client
+@contextmanager
+def session(stack, name: str) -> Iterator[httpx.Client]:
+    with httpx.Client(base_url=stack.airflow_url, timeout=120, trust_env=False) as client:
+        token = client.post("/auth/token", json={"username": name, "password": stack.passwords()[name]}).json()
+        client.headers["Authorization"] = f"Bearer {token['access_token']}"
+        yield client
 
 
 def test_who_may_what_over_http(stack, ctx, user):
