@@ -8,6 +8,7 @@ from airflow.providers.standard.operators.hitl import ApprovalOperator
 from airflow.sdk import TriggerRule, dag, task
 from airflow.sdk.exceptions import AirflowSkipException
 from heritage_assets import LABELS_NEEDED, Job, jobs
+from heritage_notify import approval_asked
 from heritage_steps import repaired, start_the_others
 from heritage_triggers import LabelsSensor
 
@@ -81,6 +82,7 @@ def heritage_label() -> None:
         defaults="Reject",
         response_timeout=timedelta(hours=_RULES.labels.timeout_hours),
         assigned_users=[{"id": user, "name": user} for user in _RULES.labels.reviewers] or None,
+        notifiers=approval_asked("check"),
         retries=0,  # a retry would throw the answer away and ask again
     )
     collected = collect(checked)
