@@ -5,6 +5,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 SEED ?= 0
+# each process starts its own servers; a file of tests stays in one process
+PARALLEL ?= -n logical --maxprocesses 4 --dist loadfile
 
 .DEFAULT_GOAL := help
 .PHONY: help install demo up down stack stack-test test test-all check debian clean
@@ -43,11 +45,11 @@ debian: ## PostgreSQL, Redis and Chromium for the tests, where they are missing
 
 test: $(STAMP) debian ## the checks and the test suite
 	@$(MAKE) --no-print-directory check
-	@$(BIN)/python -m pytest -m "not slow"
+	@$(BIN)/python -m pytest -m "not slow" $(PARALLEL)
 
 test-all: $(STAMP) debian ## the suite with its slow tests
 	@$(MAKE) --no-print-directory check
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest $(PARALLEL)
 
 check: $(STAMP) ## lint, types, import direction
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/lint-imports
