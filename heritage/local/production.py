@@ -62,13 +62,7 @@ class Production:
     @classmethod
     def up(cls, work_dir: Path, project: Path = Path(), workers: int = 2) -> "Production":
         """Start everything and wait until it is healthy; when one part fails, what was started is stopped again."""
-        work_dir = work_dir.resolve()
-        work_dir.mkdir(parents=True, exist_ok=True)
-        work_dir.chmod(0o711)  # PostgreSQL's own user passes through; the secrets' folder is closed to it
-        down(work_dir)
-        secrets = ["/bin/sh", str(project.resolve() / "docker/secrets.sh"), str(work_dir / "secrets")]
-        subprocess.run(secrets, check=True, capture_output=True)
-        stack = cls(work_dir, project.resolve(), make_values(work_dir, project.resolve()))
+        stack = cls.prepared(work_dir, project)
         try:
             stack.start_stores()
             stack.start_services(workers)
@@ -76,6 +70,17 @@ class Production:
             stack.down(hurry=True)
             raise
         return stack
+
+    @classmethod
+    def prepared(cls, work_dir: Path, project: Path = Path()) -> "Production":
+        """The stack with its folder, secrets and ports, and nothing running."""
+        work_dir, project = work_dir.resolve(), project.resolve()
+        work_dir.mkdir(parents=True, exist_ok=True)
+        work_dir.chmod(0o711)  # PostgreSQL's own user passes through; the secrets' folder is closed to it
+        down(work_dir)
+        secrets = ["/bin/sh", str(project / "docker/secrets.sh"), str(work_dir / "secrets")]
+        subprocess.run(secrets, check=True, capture_output=True)
+        return cls(work_dir, project, make_values(work_dir, project))
 
     def down(self, hurry: bool = False) -> None:
         """Stop everything, the last started first."""
