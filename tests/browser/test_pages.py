@@ -9,6 +9,8 @@ import pytest
 
 from tests.browser.site import HOSTILE, LOST, SCRIPT
 
+# the first test of a session waits for the family to be trained
+pytestmark = pytest.mark.timeout(900)
 AXE = Path(__file__).parent / "vendor" / "axe.min.js"
 PLACED = ".canvas[data-placed]"
 
