@@ -106,7 +106,7 @@ def search(
         "champion": champion.address,
         "plan": outcome.plan.hash,
         "decision": candidates.decision_of(outcome, given),
-        "reason": " ".join(outcome.decision.reasons),
+        "reason": "; ".join(outcome.decision.reasons),
         "rung": outcome.plan.recipe.rung.value,
         "seed": outcome.plan.seed,
         "coefficients": dict(outcome.plan.recipe.coefficients),

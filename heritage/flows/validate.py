@@ -52,7 +52,7 @@ def run(ctx: Context, address: str, window: str = "", dry_run: bool = False) -> 
         "window": window,
         "plan": plan,
         "decision": found.verdict.value,
-        "reason": " ".join(found.reasons),
+        "reason": "; ".join(found.reasons),
         **decisions.verdict_fields(found),
         "dry_run": dry_run,
     }
