@@ -26,9 +26,9 @@ def show(json: JsonFlag = False) -> None:
     if json:
         print_json({"settings": values, "origins": came_from})
         return
-    from rich.table import Table
+    from rich.table import Column, Table
 
-    table = Table("setting", "value", "from")
+    table = Table(Column("setting", no_wrap=True), "value", "from")
     for section, value in values.items():
         for name, inner in _flat(section, value):
             table.add_row(name, str(inner), came_from[section])

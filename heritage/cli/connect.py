@@ -40,10 +40,13 @@ def connect() -> "Context":
 
 
 def log_to_stderr() -> None:
-    """Libraries that log through structlog (retries do) would write to stdout, where `--json` results go."""
+    """What is logged through structlog (retries do) would go to stdout, where `--json` results go.
+
+    The stream is looked up with every message: whoever exchanged stderr meanwhile may have closed the old one.
+    """
     import structlog
 
-    structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
+    structlog.configure(logger_factory=lambda *_: structlog.PrintLogger(sys.stderr), cache_logger_on_first_use=False)
 
 
 def origins(chosen: Settings) -> dict[str, str]:
