@@ -26,14 +26,15 @@ def show(json: JsonFlag = False) -> None:
     if json:
         print_json({"settings": values, "origins": came_from})
         return
+    from rich.console import Console
     from rich.table import Column, Table
 
-    table = Table(Column("setting", no_wrap=True), "value", "from")
+    table = Table(Column("setting", no_wrap=True), Column("value", overflow="fold"), Column("from", overflow="fold"))
     for section, value in values.items():
         for name, inner in _flat(section, value):
             table.add_row(name, str(inner), came_from[section])
     # what is piped on is not folded: names and values stay in one piece
-    console.print(table, markup=False, width=None if console.is_terminal else 1000, crop=False)
+    (console if console.is_terminal else Console(width=1000)).print(table, markup=False)
 
 
 def _flat(name: str, value: Any) -> Iterator[tuple[str, Any]]:

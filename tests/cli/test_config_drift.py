@@ -32,7 +32,6 @@ drift_effect = 0.3
 def _configured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     (tmp_path / "heritage.toml").write_text(TOML)
     monkeypatch.setenv("HERITAGE_CONFIG", str(tmp_path / "heritage.toml"))
-    monkeypatch.setenv("COLUMNS", "200")
     settings.cache_clear()
     yield
     settings.cache_clear()
