@@ -49,6 +49,7 @@ os.environ |= {
 }
 # the machine that runs the tests may be busy, so a slow example is no failure
 hypothesis.settings.register_profile("heritage", deadline=None, print_blob=True)
+hypothesis.settings.register_profile("gate", deadline=None, print_blob=True, derandomize=True)
 hypothesis.settings.load_profile("heritage")
 
 _MARKED = {

@@ -84,10 +84,11 @@ def _y(y: float, low: float, high: float) -> float:
 def _ticks(low: float, high: float) -> list[float]:
     """Three to eight round numbers, the first at or below `low`, the last at or above `high`."""
     for steps in ((1, 10), (1, 2, 5, 10), (1, 1.5, 2, 3, 4, 5, 6, 8, 10), tuple(1 + i / 10 for i in range(91))):
-        decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+        # one decade more on either side: log10 rounds numbers just below a power of ten up to it
+        decades = range(math.floor(math.log10(low)) - 1, math.ceil(math.log10(high)) + 2)
         marks = sorted({round(step * 10.0**d, 12) for d in decades for step in steps})
         first = max(i for i, m in enumerate(marks) if m <= low)
-        last = next((i for i, m in enumerate(marks) if m >= high and i > first), len(marks) - 1)
+        last = next(i for i, m in enumerate(marks) if m >= high and i > first)
         if last - first >= 2:
             break
     every = -(-(last - first) // 8)

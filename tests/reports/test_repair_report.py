@@ -1,9 +1,11 @@
 """The page on a decision: it stands alone, shows what it is given, and no text from outside becomes markup."""
 
+import math
+
 import hypothesis.strategies as st
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 
 from heritage.errors import BadInput
 from heritage.repair.evidence import Evidence, RungFigures, compared, confusion
@@ -109,6 +111,8 @@ def test_confusion_counts_every_row_once():
 
 
 @given(st.lists(st.floats(0, 1e4), min_size=1, max_size=8), st.integers(1, 9))
+@example([math.nextafter(1e4, 0)], 1)
+@example([math.nextafter(1e-3, 0), math.nextafter(1e3, 1e4)], 2)
 def test_every_point_is_inside_the_picture(values, count):
     points = tuple((i / max(len(values) - 1, 1), y) for i, y in enumerate(values))
     chart = line_chart([Line(f"l{i}", points) for i in range(count)], "x", "y")
