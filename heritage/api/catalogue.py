@@ -131,9 +131,12 @@ class Catalogue(LineageIndex):
                         self._forget_content(digest)
 
     def put_repairs(self, records: Mapping[str, Mapping[str, Any]]) -> None:
-        """Add decisions by the hash of their plan; what is known stays as it is."""
+        """Add decisions by the hash of their plan; what is known stays as it is.
+
+        They come from storage, so a field may be missing or be no text.
+        """
         rows = [
-            (plan, r.get("model", ""), r.get("window", ""), r.get("decision", ""), r.get("rung", ""), json.dumps(r))
+            (plan, *(str(r.get(name, "")) for name in ("model", "window", "decision", "rung")), json.dumps(r))
             for plan, r in records.items()
         ]
         with self._writing():

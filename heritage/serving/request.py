@@ -4,6 +4,7 @@ import json
 import re
 import uuid
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,8 @@ from heritage.names import printable
 MAX_ID = 128
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/-]*")
 _FIELDS = {"instances", "ids"}
+_NUMBERS = {int, float, bool}
+_NAMES = {int: "number", float: "number", bool: "boolean", str: "text", list: "list", dict: "object"}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -49,21 +52,34 @@ def _rows(instances: Any, max_rows: int) -> NDArray[np.float32]:
         raise BadInput("instances is not a list with at least one row")
     if len(instances) > max_rows:
         raise BadInput(f"{len(instances)} rows in one request; the limit is {max_rows}, send them in several")
+    _check_values(instances)
     try:
-        given = np.array(instances)
+        with np.errstate(over="ignore"):
+            x = np.array(instances, dtype=np.float64).astype(np.float32)
     except (ValueError, OverflowError) as error:
-        raise BadInput("instances: the rows differ in shape; give every row the same nesting and length") from error
-    if given.dtype.kind not in "fiub" or given.ndim < 2 or not given.size:
         raise BadInput(
-            f"instances: expected lists of numbers, one list a row, found values of type {given.dtype} "
-            f"in shape {list(given.shape)}"
-        )
-    with np.errstate(over="ignore"):
-        x = given.astype(np.float32)
+            "instances: the rows differ in shape or hold a number beyond float64; give every row the same nesting and "
+            "length, and finite numbers"
+        ) from error
+    if x.ndim < 2 or not x.size:
+        raise BadInput(f"instances: expected lists of numbers, one list a row, found values in shape {list(x.shape)}")
     if not np.isfinite(x).all():
         row = int(np.argwhere(~np.isfinite(x).reshape(len(x), -1).all(axis=1))[0, 0])
         raise BadInput(f"instances: row {row} holds a number beyond float32 or one that is not finite")
     return x
+
+
+def _check_values(instances: list[Any]) -> None:
+    """Raise unless the innermost values are numbers.
+
+    numpy would make room for the longest text in every place: a megabyte of body became gigabytes.
+    """
+    level = instances
+    while (kinds := set(map(type, level))) == {list}:
+        level = list(chain.from_iterable(level))
+    if not kinds <= _NUMBERS:
+        found = ", ".join(sorted(_NAMES.get(kind, "null") for kind in kinds))
+        raise BadInput(f"instances: expected lists of numbers, one list a row, found values of type {found}")
 
 
 def _ids(given: Any, rows: int) -> tuple[str, ...]:

@@ -150,3 +150,8 @@ def test_tags_that_say_nonsense_leave_the_health_unknown():
     for tag in ("", "drift", "drift:", ":w", "broken:2026", "<b>:x", "OK:x"):
         card = card_of(ModelVersion("m", "1", digest(0), "", "", {"heritage.drift": tag}))
         assert (card.health, card.window) == ("unknown", "")
+
+
+def test_decisions_that_hold_nonsense_stop_no_refresh(catalogue):
+    catalogue.put_repairs({"a" * 64: {"model": ["x"], "window": {}, "decision": None, "rung": 7}, "b" * 64: {}})
+    assert catalogue.plans() == {"a" * 64, "b" * 64}

@@ -3,6 +3,7 @@
 import json
 import socket
 import threading
+import tracemalloc
 from types import SimpleNamespace
 from urllib.parse import urlsplit
 
@@ -66,7 +67,8 @@ ROW = [1.0, 2.0, 3.0, 4.0]
         ({"instances": [["1", "2", "3", "4"]]}, 422, "lists of numbers"),
         ({"instances": [[1, 2, 3, None]]}, 422, "lists of numbers"),
         ({"instances": [[1, 2, 3, {"a": 1}]]}, 422, "lists of numbers"),
-        ({"instances": [[1, 2, 3, 2**80]]}, 422, "lists of numbers"),
+        ({"instances": [[1, 2, 3, 10**400]]}, 422, "beyond float64"),
+        ({"instances": [ROW, [1, 2, 3, [4]]]}, 422, "list, number"),
         ({"instances": [ROW, [1, 2, 3, 1e300]]}, 422, "row 1 holds a number beyond float32"),
         ({"instances": [ROW[:3]]}, 422, "rows have shape [3]; m/1 takes [4]"),
         ({"instances": [[ROW]]}, 422, "rows have shape [1, 4]"),
@@ -170,6 +172,16 @@ def test_whatever_is_sent_is_a_question_or_bad_input(value):
         return
     assert np.isfinite(question.x).all()
     assert len(question.ids) == len(question.x) > 0
+
+
+def test_a_long_text_takes_no_more_room_than_it_has():
+    body = json.dumps({"instances": [["x" * 200_000]] + [["y"]] * 99}).encode()
+    tracemalloc.start()
+    with pytest.raises(BadInput, match="values of type text"):
+        parse(body, 100)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 10 * len(body)
 
 
 # --- the champion without a network in between
