@@ -1,4 +1,4 @@
-"""A small model of two registered versions, the first of them champion, on the session's servers: `deployed`."""
+"""Small registered models on the session's servers: `deployed`, and contests of a champion and others (`held`)."""
 
 import dataclasses
 import uuid
@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from heritage.flows import register
+from heritage.flows import register, validate, windows
 from heritage.flows.context import Context
 from heritage.records import Architecture, ModelVersion
 from heritage.registry import INITIAL, Registry
@@ -17,6 +17,7 @@ from heritage.settings import MlflowSettings, S3Settings, ServeSettings, Setting
 from heritage.storage import ObjectStore
 from heritage.weights.write import write_safetensors
 
+LINEAR = Architecture("torch.nn:Linear", {"in_features": 4, "out_features": 3})
 KINDS = ("windows", "predictions", "truth", "rows", "verdicts", "judged", "alarms")
 QUICK = ServeSettings(port=0, poll_s=0.05, flush_s=0.2, flush_deadline_s=20.0, close_s=60.0, max_rows=64)
 
@@ -35,6 +36,40 @@ class Deployed:
 
         uri = self.ctx.settings.mlflow.tracking_uri
         MlflowClient(uri, uri).set_registered_model_alias(self.name, "champion", version)
+
+
+@dataclasses.dataclass(frozen=True)
+class Contest:
+    """A champion and other versions; what comes in now is what the second one knows."""
+
+    ctx: Context
+    name: str
+    versions: tuple[ModelVersion, ...]
+
+    @property
+    def champion(self) -> str:
+        """The version that the alias names."""
+        return self.ctx.registry.version(f"{self.name}@champion").version
+
+    def accepted(self) -> dict[str, str]:
+        """What a promotion of the second version needs, once the gate has accepted it."""
+        found = validate.run(self.ctx, self.versions[1].address)
+        assert found["decision"] == "accept", found["reason"]
+        return {name: found[name] for name in ("address", "plan", "run")}
+
+
+def held(connection: Context, folder: Path, versions: int = 2) -> Contest:
+    """Register a model of so many versions, the first of them champion, with labelled rows of a window."""
+    name = f"contest-{uuid.uuid4().hex[:8]}"
+    members = tuple(
+        register.run(connection, register.Registration(name, weights(folder, seed), LINEAR, reference(1)))
+        for seed in range(1, versions + 1)
+    )
+    connection.registry.promote(name, members[0].version, None, INITIAL)
+    windows.keep_rows(connection, members[0], "w1", reference(2, 600))
+    lenient = connection.settings.repair.model_copy(update={"original_margin": 1.0})
+    settings = connection.settings.model_copy(update={"repair": lenient})
+    return Contest(dataclasses.replace(connection, settings=settings), name, members)
 
 
 def network_of_seed(seed: int) -> torch.nn.Module:
@@ -76,9 +111,8 @@ def connection(tracking: str, seaweed: S3Settings, tmp_path_factory: pytest.Temp
 def registered(connection: Context, tmp_path_factory: pytest.TempPathFactory) -> Deployed:
     folder = tmp_path_factory.mktemp("weights")
     name = f"served-{uuid.uuid4().hex[:8]}"
-    network = Architecture("torch.nn:Linear", {"in_features": 4, "out_features": 3})
     versions = tuple(
-        register.run(connection, register.Registration(name, weights(folder, seed), network, reference(seed)))
+        register.run(connection, register.Registration(name, weights(folder, seed), LINEAR, reference(seed)))
         for seed in (1, 2)
     )
     connection.registry.promote(name, versions[0].version, None, INITIAL)

@@ -1,20 +1,15 @@
 """Approvals as a real Airflow handles them: no answer in time, an answer by the wrong person, a changed plan."""
 
-import dataclasses
 import os
-import uuid
 from pathlib import Path
 
 import pytest
 
 from heritage.errors import Misconfigured, Unavailable
-from heritage.flows import register, validate, windows
 from heritage.local import airflow, processes
 from heritage.local.airflow_rest import AirflowApi
 from heritage.local.environment import client_environment
-from heritage.records import Architecture
-from heritage.registry import INITIAL
-from tests.deployed import connection, reference, weights
+from tests.deployed import connection, held
 
 __all__ = ["connection"]
 
@@ -28,25 +23,18 @@ PROMOTE = "heritage_promote"
 
 @pytest.fixture(scope="module")
 def contest(connection, tmp_path_factory):
-    """A champion, and a version that was accepted under a plan."""
-    name, folder = f"approved-{uuid.uuid4().hex[:8]}", tmp_path_factory.mktemp("contest")
-    linear = Architecture("torch.nn:Linear", {"in_features": 4, "out_features": 3})
-    versions = [
-        register.run(connection, register.Registration(name, weights(folder, seed), linear, reference(1)))
-        for seed in (1, 2)
-    ]
-    connection.registry.promote(name, "1", None, INITIAL)
-    windows.keep_rows(connection, versions[0], "w1", reference(2, 600))
-    lenient = connection.settings.repair.model_copy(update={"original_margin": 1.0})
-    ctx = dataclasses.replace(connection, settings=connection.settings.model_copy(update={"repair": lenient}))
-    found = validate.run(ctx, versions[1].address)
-    assert found["decision"] == "accept"
-    return ctx, name, {"address": found["address"], "plan": found["plan"]}
+    return held(connection, tmp_path_factory.mktemp("contest"))
+
+
+@pytest.fixture(scope="module")
+def accepted(contest):
+    found = contest.accepted()
+    return {"address": found["address"], "plan": found["plan"]}
 
 
 @pytest.fixture(scope="module")
 def server(contest, tmp_path_factory):
-    ctx, home = contest[0], tmp_path_factory.mktemp("airflow")
+    ctx, home = contest.ctx, tmp_path_factory.mktemp("airflow")
     (home / "dags").mkdir()
     os.symlink(ROOT / "dags" / f"{PROMOTE}.py", home / "dags" / f"{PROMOTE}.py")
     variables = {
@@ -85,15 +73,11 @@ def states(api: AirflowApi, run: str) -> dict[str, str]:
     return {t["task_id"]: t["state"] for t in api.tasks(PROMOTE, run)}
 
 
-def champion(contest) -> str:
-    return contest[0].registry.version(f"{contest[1]}@champion").version
-
-
-def test_silence_is_a_no_a_stranger_is_refused_and_the_approver_promotes(contest, server):
+def test_silence_is_a_no_a_stranger_is_refused_and_the_approver_promotes(contest, accepted, server):
     admin, approver = session(server, "admin"), session(server, "approver")
     admin._until(lambda: admin.knows(PROMOTE) or None, LIMIT_S, "the DAG")
 
-    silent = admin.start(PROMOTE, contest[2])
+    silent = admin.start(PROMOTE, accepted)
     asked = admin.approval(PROMOTE, silent, "approve", LIMIT_S)
     assert asked["assigned_users"] == [{"id": "approver", "name": "approver"}]
     with pytest.raises(Misconfigured, match="403"):
@@ -104,21 +88,21 @@ def test_silence_is_a_no_a_stranger_is_refused_and_the_approver_promotes(contest
     }  # fmt: skip
     (told,) = admin._call("GET", f"/dags/{PROMOTE}/dagRuns/{silent}/hitlDetails")["hitl_details"]
     assert told["chosen_options"] == ["Reject"]
-    assert champion(contest) == "1"
+    assert contest.champion == "1"
 
     # the plan that was shown is no longer that of the version when the answer comes
-    late = admin.start(PROMOTE, contest[2])
+    late = admin.start(PROMOTE, accepted)
     admin.approval(PROMOTE, late, "approve", LIMIT_S)
-    contest[0].registry.accept(contest[0].registry.version(contest[2]["address"]), "d" * 64)
+    contest.ctx.registry.accept(contest.ctx.registry.version(accepted["address"]), "d" * 64)
     approver.answer(PROMOTE, late, "approve", "Approve")
     assert admin.wait(PROMOTE, late, LIMIT_S) == "failed"
     assert states(admin, late)["move_aliases"] == "failed"
-    assert champion(contest) == "1"
+    assert contest.champion == "1"
 
-    contest[0].registry.accept(contest[0].registry.version(contest[2]["address"]), contest[2]["plan"])
-    yes = admin.start(PROMOTE, contest[2])
+    contest.ctx.registry.accept(contest.ctx.registry.version(accepted["address"]), accepted["plan"])
+    yes = admin.start(PROMOTE, accepted)
     admin.approval(PROMOTE, yes, "approve", LIMIT_S)
     approver.answer(PROMOTE, yes, "approve", "Approve")
     assert admin.wait(PROMOTE, yes, LIMIT_S) == "success"
     assert states(admin, yes)["smoke_test"] == "success"
-    assert champion(contest) == "2"
+    assert contest.champion == "2"

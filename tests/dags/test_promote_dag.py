@@ -1,17 +1,11 @@
 """heritage_promote in this process, on a small registered model: what fails is taken back, and nothing else is."""
 
-import dataclasses
-import uuid
-
 import pytest
 from dag_runs import outcome
 
-from heritage.flows import register, validate, windows
 from heritage.local.environment import client_environment
-from heritage.records import Architecture
-from heritage.registry import INITIAL
 from heritage.settings import settings
-from tests.deployed import connection, reference, weights
+from tests.deployed import connection, held
 
 __all__ = ["connection"]
 
@@ -21,17 +15,8 @@ pytestmark = [pytest.mark.services, pytest.mark.airflow]
 @pytest.fixture
 def contest(connection, tmp_path, monkeypatch):
     """Registry, model name, and the parameters of a run for a version that the gate accepted."""
-    name = f"moved-{uuid.uuid4().hex[:8]}"
-    linear = Architecture("torch.nn:Linear", {"in_features": 4, "out_features": 3})
-    versions = [
-        register.run(connection, register.Registration(name, weights(tmp_path, seed), linear, reference(1)))
-        for seed in (1, 2)
-    ]
-    connection.registry.promote(name, "1", None, INITIAL)
-    windows.keep_rows(connection, versions[0], "w1", reference(2, 600))
-    lenient = connection.settings.repair.model_copy(update={"original_margin": 1.0})
-    ctx = dataclasses.replace(connection, settings=connection.settings.model_copy(update={"repair": lenient}))
-    found = validate.run(ctx, versions[1].address)
+    found = held(connection, tmp_path)
+    ctx, conf = found.ctx, found.accepted()
     variables = {
         **client_environment(ctx.settings.s3, ctx.settings.mlflow.tracking_uri),
         "HERITAGE_WORK_DIR": str(ctx.settings.work_dir),
@@ -40,7 +25,7 @@ def contest(connection, tmp_path, monkeypatch):
     for key, value in variables.items():
         monkeypatch.setenv(key, value)
     settings.cache_clear()
-    yield ctx.registry, name, {"address": found["address"], "plan": found["plan"]}
+    yield ctx.registry, found.name, {"address": conf["address"], "plan": conf["plan"]}
     settings.cache_clear()
 
 

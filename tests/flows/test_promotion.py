@@ -2,7 +2,6 @@
 
 import dataclasses
 import json
-import uuid
 from functools import partial
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from threading import Thread
@@ -11,54 +10,27 @@ import numpy as np
 import pytest
 
 from heritage.errors import BadInput, Conflict, NotFound, Refused, Unavailable
-from heritage.flows import decisions, promote, register, validate, windows
-from heritage.records import Architecture
-from heritage.registry import GATE, INITIAL
+from heritage.flows import decisions, promote, validate, windows
+from heritage.registry import GATE
 from heritage.rows import Rows
 from heritage.serving.champion import Champion
 from heritage.serving.served import load
-from tests.deployed import connection, network_of_seed, reference, weights
+from tests.deployed import connection, held, network_of_seed, reference
 from tests.serving.conftest import running
 
 __all__ = ["connection"]
 
 pytestmark = pytest.mark.services
 
-LINEAR = Architecture("torch.nn:Linear", {"in_features": 4, "out_features": 3})
-
-
-@dataclasses.dataclass(frozen=True)
-class Contest:
-    """A champion and two other versions; what comes in now is what the second one knows."""
-
-    ctx: object
-    name: str
-    versions: tuple
-
 
 @pytest.fixture
 def contest(connection, tmp_path):
-    name = f"contest-{uuid.uuid4().hex[:8]}"
-    versions = tuple(
-        register.run(connection, register.Registration(name, weights(tmp_path, seed), LINEAR, reference(1)))
-        for seed in (1, 2, 3)
-    )
-    connection.registry.promote(name, versions[0].version, None, INITIAL)
-    windows.keep_rows(connection, versions[0], "w1", reference(2, 600))
-    lenient = connection.settings.repair.model_copy(update={"original_margin": 1.0})
-    settings = connection.settings.model_copy(update={"repair": lenient})
-    return Contest(dataclasses.replace(connection, settings=settings), name, versions)
-
-
-def champion(contest) -> str:
-    return contest.ctx.registry.version(f"{contest.name}@champion").version
+    return held(connection, tmp_path, versions=3)
 
 
 @pytest.fixture
 def accepted(contest):
-    found = validate.run(contest.ctx, contest.versions[1].address)
-    assert found["decision"] == "accept", found["reason"]
-    return found
+    return contest.accepted()
 
 
 def test_a_validated_version_is_promoted_once_and_leaves_a_run(contest, accepted):
@@ -67,7 +39,7 @@ def test_a_validated_version_is_promoted_once_and_leaves_a_run(contest, accepted
     assert accepted["address"] in brief["subject"]
     moved = [promote.promote(ctx, accepted["address"], accepted["plan"]) for _ in range(2)]
     assert moved[0] == moved[1]
-    assert champion(contest) == "2"
+    assert contest.champion == "2"
     assert accepted["run"] == decisions.record(ctx, accepted["plan"])
     assert b"class by class" in ctx.registry.artifact(contest.versions[1], "heritage/validation/report.html")
     assert json.loads(decisions.read(ctx, accepted["plan"], "decision.json"))["decision"] == "accept"
@@ -79,7 +51,7 @@ def test_a_version_that_is_no_better_is_not_nominated(contest):
     assert "challenger" not in contest.ctx.registry.aliases(contest.name)
     with pytest.raises(Refused):
         promote.promote(contest.ctx, found["address"], found["plan"])
-    assert champion(contest) == "1"
+    assert contest.champion == "1"
 
 
 def test_a_dry_run_leaves_nothing(contest):
@@ -97,7 +69,7 @@ def test_an_approval_for_another_plan_moves_nothing(contest, accepted):
         promote.promote(contest.ctx, accepted["address"], other["plan"])
     with pytest.raises(NotFound):
         promote.promote(contest.ctx, accepted["address"], "0" * 64)
-    assert champion(contest) == "1"
+    assert contest.champion == "1"
 
 
 def test_an_approval_that_comes_after_the_plan_changed_moves_nothing(contest, accepted):
@@ -108,7 +80,7 @@ def test_an_approval_that_comes_after_the_plan_changed_moves_nothing(contest, ac
     assert again["plan"] != accepted["plan"]
     with pytest.raises(Refused):
         promote.promote(contest.ctx, accepted["address"], accepted["plan"])
-    assert champion(contest) == "1"
+    assert contest.champion == "1"
 
 
 def test_an_approval_that_comes_after_another_champion_moves_nothing(contest, accepted):
@@ -117,7 +89,7 @@ def test_an_approval_that_comes_after_another_champion_moves_nothing(contest, ac
     ctx.registry.promote(contest.name, "3", "1", "meanwhile", "d" * 64)
     with pytest.raises(Conflict, match="not 1 as the plan expects"):
         promote.promote(ctx, accepted["address"], accepted["plan"])
-    assert champion(contest) == "3"
+    assert contest.champion == "3"
 
 
 def serving(contest, **changes):
@@ -213,7 +185,7 @@ def test_a_move_is_taken_back_once_and_the_reason_is_kept(contest, accepted):
     promote.promote(ctx, accepted["address"], accepted["plan"])
     moved = [promote.roll_back(ctx, contest.name, "the smoke test failed", "2") for _ in range(2)]
     assert moved[0] == moved[1] == {"model": contest.name, "version": "1", "replaced": "2"}
-    assert champion(contest) == "1"
+    assert contest.champion == "1"
     assert ctx.registry.history(contest.name)[-1].reason == "the smoke test failed"
 
 
