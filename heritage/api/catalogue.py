@@ -1,7 +1,8 @@
 """The lineage index with what lists need beside it: aliases, families, verdicts, repairs. One SQLite file a registry.
 
 A copy that may be deleted at any time. Like the index it is filled by one writer and read by many; unlike it, its
-content follows versions whose tags change, and forgets those that were deleted.
+content follows versions whose tags change, and forgets those that were deleted. What the tags tell is put at once;
+manifests and verdicts are read afterwards, and each card knows for which state of its tags that was done.
 """
 
 import json
@@ -24,10 +25,12 @@ _SEVERITY = {status: i for i, status in enumerate(("schema", "drift", "warning",
 
 _TABLES = """
 CREATE TABLE IF NOT EXISTS card (
-    name TEXT, number INTEGER, digest BLOB, family TEXT, health TEXT, severity INTEGER, window TEXT, effect REAL,
+    name TEXT, number INTEGER, content INTEGER, family TEXT, health TEXT, severity INTEGER, window TEXT, effect REAL,
     verdict TEXT, aliases TEXT, run_id TEXT, seal TEXT, stamp TEXT, created_at_ms INTEGER,
-    PRIMARY KEY (name, number)) WITHOUT ROWID;
-CREATE INDEX IF NOT EXISTS card_digest ON card (digest);
+    read_seal TEXT DEFAULT '', read_window TEXT DEFAULT '', PRIMARY KEY (name, number)) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS card_content ON card (content);
+CREATE INDEX IF NOT EXISTS card_unread ON card (content) WHERE read_seal <> seal;
+CREATE INDEX IF NOT EXISTS card_unjudged ON card (name, number) WHERE read_window <> window;
 CREATE INDEX IF NOT EXISTS card_name ON card (name);
 CREATE INDEX IF NOT EXISTS card_family ON card (family, health, name, number);
 CREATE INDEX IF NOT EXISTS card_health ON card (health, name, number);
@@ -37,12 +40,25 @@ CREATE TABLE IF NOT EXISTS repair (
 CREATE INDEX IF NOT EXISTS repair_window ON repair (window DESC, plan);
 CREATE TABLE IF NOT EXISTS note (key TEXT PRIMARY KEY, value TEXT) WITHOUT ROWID;
 """
-_PUT_CARD = "INSERT OR REPLACE INTO card VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+# the verdict on a window never changes, so it stays while the card tells the same window
+_PUT_CARD = """
+INSERT INTO card (name, number, content, family, health, severity, window, aliases, run_id, seal, stamp, created_at_ms,
+    verdict) VALUES (?, ?, (SELECT id FROM content WHERE digest = ?), ?, ?, ?, ?, ?, ?, ?, ?, ?, '{}')
+ON CONFLICT (name, number) DO UPDATE SET
+    effect = iif((excluded.health, excluded.window) = (health, window), effect, NULL),
+    verdict = iif((excluded.health, excluded.window) = (health, window), verdict, '{}'),
+    read_window = iif((excluded.health, excluded.window) = (health, window), read_window, ''),
+    read_seal = iif(excluded.content IS content, read_seal, ''),
+    content = excluded.content, family = excluded.family, health = excluded.health, severity = excluded.severity,
+    window = excluded.window, aliases = excluded.aliases, run_id = excluded.run_id, seal = excluded.seal,
+    stamp = excluded.stamp, created_at_ms = excluded.created_at_ms
+"""
+Key = tuple[str, int]
 
 
 @dataclass(frozen=True, slots=True)
 class Card:
-    """A version as the lists show it. `verdict` is the record in short of the newest window, {} where none is known.
+    """A version as the lists show it, as far as its tags tell.
 
     `seal` changes whenever the version's index tags do, and with them, perhaps, its manifest.
     """
@@ -57,10 +73,9 @@ class Card:
     run_id: str
     seal: str
     created_at_ms: int
-    verdict: Mapping[str, Any]
 
     @property
-    def key(self) -> tuple[str, int]:
+    def key(self) -> Key:
         """Name and number."""
         return self.name, self.number
 
@@ -70,18 +85,7 @@ class Card:
         return json.dumps([self.seal, self.family, self.health, self.window, self.aliases, self.run_id])
 
 
-@dataclass(frozen=True, slots=True)
-class Known:
-    """What the catalogue has of a version, for whoever refreshes it."""
-
-    stamp: str
-    seal: str
-    health: str
-    window: str
-    verdict: str
-
-
-def card_of(version: ModelVersion, verdict: Mapping[str, Any] | None = None) -> Card:
+def card_of(version: ModelVersion) -> Card:
     """The card of a registered version; whatever its tags say, nothing is raised."""
     health, _, window = version.tags.get(DRIFT_TAG, "").partition(":")
     health = health if health in STATUSES and window else UNKNOWN
@@ -90,7 +94,7 @@ def card_of(version: ModelVersion, verdict: Mapping[str, Any] | None = None) -> 
     return Card(
         version.name, int(version.version), version.digest, version.tags.get(FAMILY, ""), health,
         window if health != UNKNOWN else "", version.aliases, version.run_id,
-        seal, version.created_at_ms, verdict or {},
+        seal, version.created_at_ms,
     )  # fmt: skip
 
 
@@ -104,31 +108,59 @@ class Catalogue(LineageIndex):
             if not self._db.execute("SELECT count(*) FROM sqlite_schema WHERE name = 'note'").fetchone()[0]:
                 self._db.executescript(_TABLES)
 
-    def known(self) -> dict[tuple[str, int], Known]:
-        """Every version by name and number."""
-        found = self._rows("SELECT name, number, stamp, seal, health, window, verdict FROM card")
-        return {(name, number): Known(*rest) for name, number, *rest in found}
+    def stamps(self) -> dict[Key, str]:
+        """The stamp of every version by name and number."""
+        return {(name, number): stamp for name, number, stamp in self._rows("SELECT name, number, stamp FROM card")}
 
-    def put(self, cards: Iterable[Card], entries: Iterable[Entry] = ()) -> None:
-        """Write `cards`, and make the edges of the contents in `entries` exactly those of their manifests."""
-        known = list(entries)
+    def put(self, versions: Iterable[ModelVersion]) -> None:
+        """Write the cards of `versions`, and what their tags tell of lineage where no manifest has told it."""
+        known = list(versions)
+        cards = [card_of(version) for version in known]
         with self._writing():
-            for digest in {entry.version.digest for entry in known if entry.version.digest}:
-                self._forget_content(bytes.fromhex(digest))
-            self._add(known)
+            moved = [old for card in cards for old in self._left(card)]
+            self._add_claims(known)
             self._db.executemany(_PUT_CARD, map(_row, cards))
+            self._drop(moved)
 
-    def forget(self, keys: Iterable[tuple[str, int]]) -> None:
+    def confirm(self, entries: Iterable[Entry]) -> None:
+        """Make the edges of the contents in `entries` exactly those of their manifests; all versions of a content
+        are in one call.
+        """
+        known = [entry for entry in entries if entry.version.digest]
+        with self._writing():
+            for digest in {entry.version.digest for entry in known}:
+                self._forget_content(self._id(digest))
+            self._add(known)
+            seals = [(card.seal, *card.key) for card in (card_of(entry.version) for entry in known)]
+            self._db.executemany("UPDATE card SET read_seal = ? WHERE name = ? AND number = ?", seals)
+
+    def unread(self, limit: int) -> list[str]:
+        """At most `limit` contents whose manifests were not read since their tags changed."""
+        asked = (
+            "SELECT DISTINCT digest FROM card JOIN content ON id = content "
+            "WHERE read_seal <> seal AND content NOT NULL LIMIT ?"
+        )
+        return [row[0] for row in self._rows(asked, [limit])]
+
+    def judge(self, verdicts: Mapping[Key, Mapping[str, Any]]) -> None:
+        """Write the newest verdict of versions in short; {} for one that cannot be read."""
+        rows = [(json.dumps(dict(told)), told.get("effect"), *key) for key, told in verdicts.items()]
+        written = "UPDATE card SET verdict = ?, effect = ?, read_window = window WHERE name = ? AND number = ?"
+        with self._writing():
+            self._db.executemany(written, rows)
+
+    def unjudged(self, limit: int) -> list[tuple[str, int, str]]:
+        """Name, number and window of at most `limit` versions whose newest verdict was not read."""
+        return self._rows("SELECT name, number, window FROM card WHERE read_window <> window LIMIT ?", [limit])
+
+    def forget(self, keys: Iterable[Key]) -> None:
         """Remove versions that were deleted, and contents that nobody else has."""
+        left: list[int] = []
         with self._writing():
             for name, number in keys:
                 self._db.execute("DELETE FROM card WHERE name = ? AND number = ?", (name, number))
-                found = self._db.execute(
-                    "DELETE FROM version WHERE name = ? AND version = ? RETURNING digest", (name, str(number))
-                ).fetchall()
-                for (digest,) in found:
-                    if not self._db.execute("SELECT 1 FROM version WHERE digest = ? LIMIT 1", (digest,)).fetchone():
-                        self._forget_content(digest)
+                left += self._leave(name, number)
+            self._drop(left)
 
     def put_repairs(self, records: Mapping[str, Mapping[str, Any]]) -> None:
         """Add decisions by the hash of their plan; what is known stays as it is.
@@ -160,19 +192,38 @@ class Catalogue(LineageIndex):
         """Rows of a reading statement; values from outside go into `values` only."""
         return self._rows(statement, values)
 
-    def _forget_content(self, digest: bytes) -> None:
-        self._db.execute("DELETE FROM node WHERE digest = ?", (digest,))
+    def _left(self, card: Card) -> list[int]:
+        """The content that a version had, if it has another one now; the version leaves it."""
+        asked = "SELECT digest FROM version JOIN content ON id = content WHERE name = ? AND version = ?"
+        old = self._db.execute(asked, (card.name, str(card.number))).fetchone()
+        return self._leave(card.name, card.number) if old and old[0] != card.digest else []
+
+    def _leave(self, name: str, number: int) -> list[int]:
+        removed = "DELETE FROM version WHERE name = ? AND version = ? RETURNING content"
+        return [row[0] for row in self._db.execute(removed, (name, str(number))).fetchall()]
+
+    def _drop(self, contents: Iterable[int]) -> None:
+        """Forget those that no version has any more; of the others, the manifests that are left are read again."""
+        for content in contents:
+            if not self._db.execute("SELECT 1 FROM version WHERE content = ? LIMIT 1", (content,)).fetchone():
+                self._forget_content(content)
+            else:
+                self._db.execute("UPDATE card SET read_seal = '' WHERE content = ?", (content,))
+
+    def _id(self, digest: str) -> int:
+        return int(self._db.execute("SELECT id FROM content WHERE digest = ?", (digest,)).fetchone()[0])
+
+    def _forget_content(self, content: int) -> None:
+        self._db.execute("DELETE FROM node WHERE content = ?", (content,))
         self._db.execute(
             "DELETE FROM reverse_edge WHERE (parent, child) IN (SELECT parent, child FROM edge WHERE child = ?)",
-            (digest,),
+            (content,),
         )
-        self._db.execute("DELETE FROM edge WHERE child = ?", (digest,))
+        self._db.execute("DELETE FROM edge WHERE child = ?", (content,))
 
 
 def _row(card: Card) -> tuple[object, ...]:
-    effect = card.verdict.get("effect") if card.window else None
     return (
-        card.name, card.number, bytes.fromhex(card.digest) if card.digest else None, card.family, card.health,
-        _SEVERITY[card.health], card.window, effect, json.dumps(dict(card.verdict)), json.dumps(card.aliases),
-        card.run_id, card.seal, card.stamp, card.created_at_ms,
+        card.name, card.number, card.digest, card.family, card.health, _SEVERITY[card.health], card.window,
+        json.dumps(card.aliases), card.run_id, card.seal, card.stamp, card.created_at_ms,
     )  # fmt: skip

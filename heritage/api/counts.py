@@ -31,8 +31,8 @@ def kept(catalogue: Catalogue) -> Counts:
 
 def _count(catalogue: Catalogue, quality: dict[str, Any] | None = None) -> Counts:
     asked = (
-        "SELECT count(*), count(DISTINCT digest), count(DISTINCT nullif(family, '')), ifnull(sum(digest IS NULL), 0), "
-        "(SELECT count(*) FROM edge), "
+        "SELECT count(*), count(DISTINCT content), count(DISTINCT nullif(family, '')), "
+        "ifnull(sum(content IS NULL), 0), (SELECT count(*) FROM edge), "
         "(SELECT ifnull(max(n), 0) FROM (SELECT count(*) AS n FROM card WHERE family <> '' GROUP BY family)), "
         "(SELECT avg(confidence) FROM edge WHERE origin = 'recovered') FROM card"
     )

@@ -67,20 +67,23 @@ def _size(catalogue: Catalogue, family: str) -> int:
 
 def _genealogy(catalogue: Catalogue, family: str, limit: int) -> Genealogy:
     size = _size(catalogue, family)
-    asked = "SELECT DISTINCT digest FROM card WHERE family = ? AND digest NOT NULL ORDER BY created_at_ms, name LIMIT ?"
-    digests = [row[0] for row in catalogue.ask(asked, [family, limit + 1])]
-    shown = dict.fromkeys(digests[:limit], 0)
-    edges = walk.edges(catalogue, shown)
+    asked = (
+        "SELECT DISTINCT content FROM card WHERE family = ? AND content NOT NULL ORDER BY created_at_ms, name LIMIT ?"
+    )
+    contents = [row[0] for row in catalogue.ask(asked, [family, limit + 1])]
+    shown = dict.fromkeys(contents[:limit], 0)
+    flat = walk.nodes(catalogue, shown)
+    edges = walk.edges(catalogue, walk.named(shown, flat))
     children = {edge.child for edge in edges}
-    depth = _depths([digest.hex() for digest in shown], edges)
-    nodes = walk.nodes(catalogue, {digest: depth.get(digest.hex(), 0) for digest in shown})
+    depth = _depths([node.id for node in flat], edges)
+    nodes = tuple(node.model_copy(update={"distance": depth.get(node.id, 0)}) for node in flat)
     return Genealogy(
         family=family,
         versions=size,
         roots=tuple(node.id for node in nodes if node.id not in children),
         nodes=nodes,
         edges=edges,
-        truncated=len(digests) > limit,
+        truncated=len(contents) > limit,
         statistics=FamilyStatistics(
             versions=size,
             contents=len(nodes),

@@ -16,10 +16,10 @@ from heritage.names import printable
 MIN_PREFIX = 12
 _HEX = re.compile(r"[0-9a-f]{12,64}")
 _COLUMNS = """
-card.name, card.number, ifnull(lower(hex(card.digest)), ''), card.family, card.health, card.window, card.effect,
-card.aliases, card.created_at_ms,
-(SELECT count(DISTINCT parent) FROM edge WHERE edge.child = card.digest),
-(SELECT count(*) FROM reverse_edge WHERE reverse_edge.parent = card.digest), card.verdict, card.run_id
+card.name, card.number, ifnull((SELECT digest FROM content WHERE id = card.content), ''), card.family, card.health,
+card.window, card.effect, card.aliases, card.created_at_ms,
+(SELECT count(DISTINCT parent) FROM edge WHERE edge.child = card.content),
+(SELECT count(*) FROM reverse_edge WHERE reverse_edge.parent = card.content), card.verdict, card.run_id
 """
 
 
@@ -111,22 +111,22 @@ def worst(catalogue: Catalogue, limit: int, offset: int) -> tuple[list[FleetRow]
 
 
 def _by_digest(catalogue: Catalogue, prefix: str) -> Found:
-    digest = bytes.fromhex(_whole_digest(catalogue, prefix))
-    return _one(catalogue, "digest = ? ORDER BY created_at_ms, name, number LIMIT 1", [digest], prefix)
+    named = "content = (SELECT id FROM content WHERE digest = ?) ORDER BY created_at_ms, name, number LIMIT 1"
+    return _one(catalogue, named, [_whole_digest(catalogue, prefix)], prefix)
 
 
 def _whole_digest(catalogue: Catalogue, prefix: str) -> str:
-    low, high = bytes.fromhex(prefix.ljust(64, "0")), bytes.fromhex(prefix.ljust(64, "f"))
+    # a content that was forgotten may have left its number behind
     asked = (
-        "SELECT DISTINCT digest FROM card WHERE digest BETWEEN :low AND :high "
-        "UNION SELECT DISTINCT parent FROM reverse_edge WHERE parent BETWEEN :low AND :high LIMIT 2"
+        "SELECT digest FROM content WHERE digest BETWEEN ? AND ? AND (EXISTS (SELECT 1 FROM card WHERE content = id) "
+        "OR EXISTS (SELECT 1 FROM reverse_edge WHERE parent = id)) LIMIT 2"
     )
-    found = catalogue.ask(asked, {"low": low, "high": high})
+    found = catalogue.ask(asked, [prefix, prefix.ljust(64, "f")])
     if len(found) > 1:
         raise BadInput(f"digest {prefix}... stands for several contents; give more characters")
     if not found:
         raise NotFound(f"no version has a digest that begins with {prefix}")
-    return str(found[0][0].hex())
+    return str(found[0][0])
 
 
 def _one(catalogue: Catalogue, clause: str, values: list[Any], address: str) -> Found:

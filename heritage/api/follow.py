@@ -110,7 +110,7 @@ class Follower:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise Misconfigured(f"{folder}: cannot be made ({error}); set HERITAGE_WORK_DIR to another") from error
-        return folder / f"catalogue-1-{hashlib.sha256(told.encode()).hexdigest()[:12]}.sqlite"
+        return folder / f"catalogue-2-{hashlib.sha256(told.encode()).hexdigest()[:12]}.sqlite"
 
 
 @contextmanager

@@ -20,6 +20,16 @@ from heritage.records import Manifest, ModelVersion
 Address = Annotated[
     str, Path(max_length=700, description="name/version, name@alias, or 12 to 64 characters of a digest")
 ]
+_TOLD = """
+SELECT digest, ifnull((SELECT name || '/' || version FROM version WHERE content = id
+    ORDER BY created_at_ms, name, version LIMIT 1), ''), relation, origin, confidence
+"""
+_ID = "(SELECT id FROM content WHERE digest = ?)"
+_PARENTS = f"{_TOLD} FROM edge JOIN content ON id = parent WHERE child = {_ID} ORDER BY parent, origin LIMIT 500"
+_CHILDREN = (
+    f"{_TOLD} FROM reverse_edge JOIN edge USING (parent, child) JOIN content ON id = child "
+    f"WHERE reverse_edge.parent = {_ID} ORDER BY child, origin LIMIT 500"
+)
 Health = Literal["", "ok", "warning", "drift", "insufficient", "schema", "unknown"]
 
 
@@ -72,25 +82,13 @@ def routes(services: Services) -> APIRouter:
 
 def relatives(catalogue: Catalogue, digest: str) -> tuple[tuple[Relative, ...], tuple[Relative, ...]]:
     """Parents and children of a content, at most 500 each."""
-    if not digest:
-        return (), ()
-    asked = "SELECT {0}, relation, origin, confidence FROM edge WHERE {1} = ? ORDER BY {0}, origin LIMIT 500"
-    up = catalogue.ask(asked.format("parent", "child"), [bytes.fromhex(digest)])
-    down = catalogue.ask(
-        "SELECT edge.child, relation, origin, confidence FROM reverse_edge JOIN edge USING (child, parent) "
-        "WHERE reverse_edge.parent = ? ORDER BY edge.child, origin LIMIT 500",
-        [bytes.fromhex(digest)],
-    )
-    return tuple(_relative(catalogue, row) for row in up), tuple(_relative(catalogue, row) for row in down)
+    up, down = (catalogue.ask(asked, [digest]) for asked in (_PARENTS, _CHILDREN))
+    return tuple(map(_relative, up)), tuple(map(_relative, down))
 
 
-def _relative(catalogue: Catalogue, row: tuple[Any, ...]) -> Relative:
-    digest, relation, origin, confidence = row
-    known = catalogue.addresses(digest.hex())
-    return Relative(
-        digest=digest.hex(), address="/".join(known[0]) if known else "", relation=relation, origin=origin,
-        confidence=confidence,
-    )  # fmt: skip
+def _relative(row: tuple[Any, ...]) -> Relative:
+    digest, address, relation, origin, confidence = row
+    return Relative(digest=digest, address=address, relation=relation, origin=origin, confidence=confidence)
 
 
 def _detail(

@@ -1,12 +1,14 @@
 """One refresh of the catalogue: what changed in MLflow and storage since the last one, and nothing else, is read."""
 
 import json
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime
 from typing import Any
 
 from heritage.api import counts
-from heritage.api.catalogue import Card, Catalogue, Known, card_of
+from heritage.api.catalogue import Catalogue, Key, card_of
 from heritage.drift.verdict import Verdict
 from heritage.errors import BadInput, NotFound, UnsafeName
 from heritage.flows import judgements, plans
@@ -15,73 +17,70 @@ from heritage.names import check_digest
 from heritage.records import ModelVersion
 
 _READERS = 8
-_BATCH = 500
+_BATCH = 100
+_CARDS = 5_000
+DETAILS_S = 2.0  # after that long, what else there is to read waits for the next refresh
 REFRESHED_AT = "refreshed_at"
 
 
-def refresh(ctx: Context, catalogue: Catalogue) -> int:
+def refresh(ctx: Context, catalogue: Catalogue, details_s: float = DETAILS_S) -> int:
     """Make `catalogue` tell what the registry tells now; gives the number of versions that changed.
 
-    All versions are listed (0.3 ms each through the server), manifests and verdicts are read only where the tags that
-    point to them changed. What was written before an outage stays.
+    All versions are listed with their tags (0.3 ms each through the server), and what those tell is there at once.
+    Then manifests and verdicts are read, for about `details_s` seconds, where the tags that point to them changed.
+    What was written before an outage stays.
     """
     started = ctx.now()
-    known = catalogue.known()
+    known = catalogue.stamps()
     versions = list(ctx.registry.versions())
-    gone = known.keys() - {(v.name, int(v.version)) for v in versions}
+    gone = known.keys() - {key_of(version) for version in versions}
     catalogue.forget(gone)
-    changed = 0
-    for part in _changed(known, versions):
-        catalogue.put(_cards(ctx, known, part.cards), ctx.registry.entries(part.contents))
-        changed += len(part.cards)
+    touched = [version for version in versions if known.get(key_of(version)) != card_of(version).stamp]
+    for i in range(0, len(touched), _CARDS):
+        catalogue.put(touched[i : i + _CARDS])
+    new = bool(touched or gone or not catalogue.noted(REFRESHED_AT))
+    if new:
+        _note(ctx, catalogue, started)
+    read = _read_details(ctx, catalogue, versions, time.monotonic() + details_s)
     _refresh_repairs(ctx, catalogue)
-    if changed or gone or not catalogue.noted(REFRESHED_AT):
+    if new or read:
         counts.keep(catalogue, plans.current(ctx).get("quality"))
     catalogue.note(REFRESHED_AT, started.isoformat())
-    return changed + len(gone)
+    return len(touched) + len(gone)
 
 
-class _Part:
-    """Versions whose cards are written together; `contents` are those whose manifests are read again."""
-
-    def __init__(self, cards: Sequence[ModelVersion], contents: Sequence[ModelVersion]) -> None:
-        self.cards = cards
-        self.contents = contents
+def key_of(version: ModelVersion) -> Key:
+    """Name and number."""
+    return version.name, int(version.version)
 
 
-def _changed(known: dict[tuple[str, int], Known], versions: Sequence[ModelVersion]) -> Iterator[_Part]:
-    """Parts of what changed. All versions of one content are in one part: its edges are those of all its manifests."""
+def _note(ctx: Context, catalogue: Catalogue, at: datetime) -> None:
+    """From here on whoever asks is answered from what the tags told."""
+    counts.keep(catalogue, plans.current(ctx).get("quality"))
+    catalogue.note(REFRESHED_AT, at.isoformat())
+
+
+def _read_details(ctx: Context, catalogue: Catalogue, versions: Sequence[ModelVersion], until_s: float) -> int:
+    """Read verdicts and manifests that are due; how many. All versions of a content are read at once."""
+    by_key = {key_of(version): version for version in versions}
     by_digest: dict[str, list[ModelVersion]] = {}
     for version in versions:
         by_digest.setdefault(version.digest, []).append(version)
-    touched: dict[str, list[ModelVersion]] = {}
-    resealed: set[str] = set()
-    for version in versions:
-        card, old = card_of(version), known.get((version.name, int(version.version)))
-        if old is None or old.stamp != card.stamp:
-            touched.setdefault(version.digest, []).append(version)
-        if old is None or old.seal != card.seal:
-            resealed.add(version.digest)
-    digests = sorted(touched.keys() | (resealed - {""}))
-    for i in range(0, len(digests), _BATCH):
-        batch = digests[i : i + _BATCH]
-        cards = [version for digest in batch for version in touched.get(digest, ())]
-        yield _Part(cards, [v for digest in batch if digest and digest in resealed for v in by_digest[digest]])
+    read = 0
+    while (due := catalogue.unjudged(_BATCH)) and (not read or time.monotonic() < until_s):
+        wanted = {(name, number): (by_key[name, number], window) for name, number, window in due}
+        catalogue.judge(_verdicts(ctx, wanted))
+        read += len(due)
+    while (digests := catalogue.unread(_BATCH)) and (not read or time.monotonic() < until_s):
+        catalogue.confirm(ctx.registry.entries([version for digest in digests for version in by_digest[digest]]))
+        read += len(digests)
+    return read
 
 
-def _cards(ctx: Context, known: dict[tuple[str, int], Known], versions: Sequence[ModelVersion]) -> list[Card]:
+def _verdicts(ctx: Context, due: dict[Key, tuple[ModelVersion, str]]) -> dict[Key, dict[str, Any]]:
     with ThreadPoolExecutor(_READERS, "heritage-verdicts") as pool:
-        return list(pool.map(lambda version: _card(ctx, known, version), versions))
-
-
-def _card(ctx: Context, known: dict[tuple[str, int], Known], version: ModelVersion) -> Card:
-    card = card_of(version)
-    if not card.window:
-        return card
-    old = known.get(card.key)
-    if old is not None and (old.health, old.window) == (card.health, card.window) and old.verdict != "{}":
-        return card_of(version, json.loads(old.verdict))
-    return card_of(version, verdict_in_short(ctx, version, card.window))
+        found = pool.map(lambda each: verdict_in_short(ctx, *each), due.values())
+        return dict(zip(due, found, strict=True))
 
 
 def verdict_in_short(ctx: Context, version: ModelVersion, window: str) -> dict[str, Any]:

@@ -144,6 +144,22 @@ def list_versions(family: Annotated[str, typer.Option(help="Only this family.")]
     console.print(table, markup=False)
 
 
+@app.command("index")
+def write_index(
+    file: Annotated[Path, typer.Argument(help="SQLite file; one that is there must be an index.")],
+    manifests: Annotated[bool, typer.Option("--manifests", help="Read every manifest, not the tags alone.")] = False,
+    json: JsonFlag = False,
+) -> None:
+    """Write what descends from what into an index, for questions to many versions and for `audit --index`."""
+    from heritage.lineage.index import LineageIndex
+
+    registry = connect().registry
+    with LineageIndex(file) as opened:
+        count = opened.rebuild(registry.entries()) if manifests else registry.index(opened)
+        found = {"file": str(file), "versions": count, "edges": opened.counts()["edge"]}
+    tell(json, found, f"{file}: {count} versions, {found['edges']} edges")
+
+
 def _known(address: str) -> "tuple[Context, ModelVersion, LineageGraph]":
     ctx = connect()
     version = ctx.registry.version(address)

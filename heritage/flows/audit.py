@@ -130,4 +130,4 @@ def _index_findings(pairs: list[Any], index: Path | None) -> Iterator[Finding]:
         if not index.is_file():
             raise NotFound(f"{index}: no such file; name a lineage index, or leave it out")
         with LineageIndex(index) as opened:
-            yield from against_index(pairs, opened.nodes(), opened.edges())
+            yield from against_index(pairs, opened.nodes(), opened.edges(), opened.claimed())

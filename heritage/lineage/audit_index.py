@@ -1,6 +1,6 @@
 """Findings about the index: a copy of what the manifests tell, which must tell the same."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 
 from heritage.lineage.findings import Finding, Kind, Severity
 from heritage.lineage.nodes import Address, Edge, Node
@@ -10,11 +10,15 @@ from heritage.records import Manifest, ModelVersion
 
 
 def against_index(
-    pairs: Iterable[tuple[ModelVersion, Manifest]], nodes: Iterable[Node], edges: Iterable[Edge]
+    pairs: Iterable[tuple[ModelVersion, Manifest]],
+    nodes: Iterable[Node],
+    edges: Iterable[Edge],
+    claimed: Collection[str] = (),
 ) -> Iterator[Finding]:
     """What `nodes` and `edges` of an index tell otherwise than the `pairs` of version and manifest.
 
-    A version that is not indexed yet is a note; one that is gone, another content or other edges are errors.
+    A version that is not indexed yet is a note; one that is gone, another content or other edges are errors. The
+    edges of the contents `claimed` come from tags alone, which the audit compares with manifests anyway.
     """
     known = {(v.name, v.version): m for v, m in pairs}
     indexed: dict[Address, str] = {address: node.digest for node in nodes for address in node.versions}
@@ -32,13 +36,13 @@ def against_index(
         elif manifest.digest != digest:
             detail = "the index tells another content than the manifest"
             yield Finding(Kind.INDEX_MISMATCH, Severity.ERROR, model, detail, manifest.digest, digest)
-    for model, recorded, claimed in _edges(known, indexed, told):
+    for model, recorded, found in _edges(known, indexed, told, claimed):
         detail = "the index tells other parents than the manifest"
-        yield Finding(Kind.INDEX_MISMATCH, Severity.ERROR, model, detail, recorded, claimed)
+        yield Finding(Kind.INDEX_MISMATCH, Severity.ERROR, model, detail, recorded, found)
 
 
 def _edges(
-    known: dict[Address, Manifest], indexed: dict[Address, str], told: dict[str, set[str]]
+    known: dict[Address, Manifest], indexed: dict[Address, str], told: dict[str, set[str]], claimed: Collection[str]
 ) -> Iterator[tuple[str, str, str]]:
     """Address, parents of the manifests and parents of the index, for each content where they differ."""
     recorded: dict[str, set[str]] = {}
@@ -49,7 +53,7 @@ def _edges(
             own = {_shown(Edge(manifest.digest, record)) for record in manifest.parents}
             recorded.setdefault(manifest.digest, set()).update(own)
     for digest, address in first.items():
-        if recorded[digest] != told.get(digest, set()):
+        if digest not in claimed and recorded[digest] != told.get(digest, set()):
             yield "/".join(address), _joined(recorded[digest]), _joined(told.get(digest, set()))
 
 

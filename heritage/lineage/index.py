@@ -1,70 +1,45 @@
 """A searchable index of lineage in one SQLite file: what the manifests say, nothing else, and rebuildable from them.
 
 The index is never the truth. `update` adds what was registered since; versions that were deleted leave it only by
-`rebuild`. However it was filled, the same manifests give the same content (`LineageIndex.digest`). Digests are kept as
-32 bytes; both edge tables are without rowid, one sorted by child, one by parent.
+`rebuild`. Tags fill it in seconds (`update_from_tags`), and what they tell of a version stands until its manifest is
+read: then that alone counts. However it was filled, the same manifests give the same content (`LineageIndex.digest`).
+A digest is kept once, with a number that stands for it everywhere else; both edge tables are without rowid, one sorted
+by child, one by parent, so that a walk reads nothing but numbers that lie side by side.
 """
 
 import hashlib
 import sqlite3
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
 from typing import Any, Protocol, Self
 
 from heritage.errors import HeritageError, Misconfigured, NotFound, Unavailable
+from heritage.lineage.claims import claims_of
 from heritage.lineage.graph import LineageGraph
+from heritage.lineage.index_tables import (
+    ADD_CONTENT,
+    ADD_EDGE,
+    ADD_NODE,
+    ADD_REVERSE,
+    ADD_VERSION,
+    ANCESTORS,
+    CONTENT,
+    DESCENDANTS,
+    KNOWN,
+    RETRACT,
+    SCHEMA_VERSION,
+    TABLES,
+    TOLD,
+)
 from heritage.lineage.nodes import Address, Edge, Node, node_of, node_of_version
 from heritage.names import check_digest, printable
 from heritage.records import Manifest, ModelVersion, Origin, ParentEdge, Relation
 
-SCHEMA_VERSION = 1
 _BATCH = 10_000
 LOCK_TIMEOUT_S = 30.0
-_CONTENT = ("version", "node", "edge", "reverse_edge")
-
-_TABLES = """
-CREATE TABLE version (
-    name TEXT, version TEXT, digest BLOB, created_at_ms INTEGER, PRIMARY KEY (name, version)) WITHOUT ROWID;
-CREATE INDEX version_digest ON version (digest);
-CREATE INDEX version_created ON version (created_at_ms);
-CREATE TABLE node (
-    digest BLOB PRIMARY KEY, signature TEXT, architecture TEXT, created_at TEXT) WITHOUT ROWID;
-CREATE INDEX node_signature ON node (signature) WHERE signature <> '';
-CREATE TABLE edge (
-    child BLOB, parent BLOB, origin TEXT, relation TEXT, confidence REAL,
-    PRIMARY KEY (child, parent, origin)) WITHOUT ROWID;
-CREATE TABLE reverse_edge (parent BLOB, child BLOB, PRIMARY KEY (parent, child)) WITHOUT ROWID;
-"""
-_ADD_VERSION = "INSERT OR REPLACE INTO version VALUES (?, ?, ?, ?)"
-# one content may come with several manifests: the smaller value wins, whichever comes first, as in `nodes.joined`
-_ADD_NODE = """
-INSERT INTO node VALUES (?, ?, ?, ?) ON CONFLICT (digest) DO UPDATE SET
-    signature = ifnull(min(nullif(signature, ''), nullif(excluded.signature, '')), signature || excluded.signature),
-    architecture = ifnull(
-        min(nullif(architecture, ''), nullif(excluded.architecture, '')), architecture || excluded.architecture),
-    created_at = ifnull(min(nullif(created_at, ''), nullif(excluded.created_at, '')), created_at || excluded.created_at)
-"""
-_ADD_EDGE = """
-INSERT INTO edge VALUES (?, ?, ?, ?, ?) ON CONFLICT (child, parent, origin) DO UPDATE SET
-    relation = excluded.relation, confidence = excluded.confidence
-    WHERE (excluded.confidence, excluded.relation) > (confidence, relation)
-"""
-_ADD_REVERSE = "INSERT OR IGNORE INTO reverse_edge VALUES (?, ?)"
-# UNION, not UNION ALL: every vertex once, so that a circle in the records ends too
-_WALK = """
-WITH RECURSIVE reached (digest) AS (
-    SELECT {near} FROM {table} WHERE {here} = :start
-    UNION SELECT {near} FROM {table} JOIN reached ON {table}.{here} = reached.digest)
-SELECT lower(hex(digest)) FROM reached WHERE digest <> :start
-"""
-_ANCESTORS = _WALK.format(table="edge", here="child", near="parent")
-_KNOWN = """
-SELECT 1 FROM node WHERE digest = :start UNION ALL SELECT 1 FROM edge WHERE child = :start
-UNION ALL SELECT 1 FROM reverse_edge WHERE parent = :start LIMIT 1
-"""
-_DESCENDANTS = _WALK.format(table="reverse_edge", here="parent", near="child")
+_MAPPED_BYTES = 2**30
 
 
 class Entry(Protocol):
@@ -111,9 +86,30 @@ class LineageIndex:
     def rebuild(self, entries: Iterable[Entry]) -> int:
         """Make this an index of exactly `entries`, all or nothing. Returns their number."""
         with self._writing():
-            for table in _CONTENT:
-                self._db.execute(f"DELETE FROM {table}")  # noqa: S608 a name of our own
+            self._clear()
             return self._add(entries)
+
+    def update_from_tags(self, versions: Iterable[ModelVersion]) -> list[ModelVersion]:
+        """Add what the tags of `versions` tell, all or nothing; contents whose manifest is known already stay.
+
+        Tags tell content, training data and, of each parent, the beginning of its digest and the most trusted edge.
+        Returns the versions whose tags leave something open, such as a parent that nobody registered: give those to
+        `update` with their manifests.
+        """
+        with self._writing():
+            return self._add_claims(list(versions))
+
+    def rebuild_from_tags(self, versions: Iterable[ModelVersion]) -> list[ModelVersion]:
+        """Make this an index of what the tags of exactly `versions` tell; returns what `update_from_tags` does."""
+        known = list(versions)
+        with self._writing():
+            self._clear()
+            return self._add_claims(known)
+
+    def claimed(self) -> set[str]:
+        """Digests of the contents that are known from tags alone, or have no manifest."""
+        asked = "SELECT digest FROM node JOIN content ON id = content WHERE confirmed = 0"
+        return {row[0] for row in self._rows(asked)}
 
     def watermark_ms(self) -> int:
         """Creation time of the newest version, Unix time in ms; 0 when empty.
@@ -124,27 +120,34 @@ class LineageIndex:
 
     def ancestors(self, digest: str) -> set[str]:
         """All that `digest` descends from; `NotFound` for a digest that nothing is known of."""
-        return self._walk(_ANCESTORS, digest)
+        return self._walk(ANCESTORS, digest)
 
     def descendants(self, digest: str) -> set[str]:
         """All that descends from `digest`; `NotFound` for a digest that nothing is known of."""
-        return self._walk(_DESCENDANTS, digest)
+        return self._walk(DESCENDANTS, digest)
 
     def addresses(self, digest: str) -> list[Address]:
         """Where this content is registered: (name, version), oldest first."""
-        asked = "SELECT name, version FROM version WHERE digest = ? ORDER BY created_at_ms, name, version"
-        return self._rows(asked, (_packed(digest),))
+        asked = (
+            "SELECT name, version FROM version JOIN content ON id = content WHERE digest = ? "
+            "ORDER BY created_at_ms, name, version"
+        )
+        return self._rows(asked, (check_digest(digest),))
 
     def digest_of(self, name: str, version: str) -> str:
         """Content of `name`/`version`; `NotFound` where it is not indexed."""
-        found = self._rows("SELECT lower(hex(digest)) FROM version WHERE name = ? AND version = ?", (name, version))
+        asked = "SELECT digest FROM version JOIN content ON id = content WHERE name = ? AND version = ?"
+        found = self._rows(asked, (name, version))
         if not found:
             raise NotFound(f"version '{printable(name)}/{printable(version)}' is not in {self.path}; update the index")
         return str(found[0][0])
 
     def trained_on(self, signature: str) -> list[str]:
         """Digests of the contents that were trained on data of this signature, sorted."""
-        asked = "SELECT lower(hex(digest)) FROM node WHERE signature = ? AND signature <> '' ORDER BY digest"
+        asked = (
+            "SELECT digest FROM node JOIN content ON id = content "
+            "WHERE signature = ? AND signature <> '' ORDER BY digest"
+        )
         return [row[0] for row in self._rows(asked, (signature,))]
 
     def graph(self) -> LineageGraph:
@@ -157,29 +160,27 @@ class LineageIndex:
     def nodes(self) -> Iterator[Node]:
         """Every registered content, once for each of its addresses."""
         asked = (
-            "SELECT lower(hex(digest)), name, version, signature, architecture, created_at "
-            "FROM node JOIN version USING (digest)"
+            "SELECT digest, name, version, signature, architecture, created_at "
+            "FROM node JOIN version USING (content) JOIN content ON id = content"
         )
         for digest, name, version, signature, architecture, created_at in self._rows(asked):
             yield Node(digest, ((name, version),), signature, architecture, created_at=created_at)
 
     def edges(self) -> Iterator[Edge]:
         """Every edge of every origin."""
-        asked = "SELECT lower(hex(child)), lower(hex(parent)), origin, relation, confidence FROM edge"
-        for child, parent, origin, relation, confidence in self._rows(asked):
+        for child, parent, origin, relation, confidence in self._rows(TOLD["edge"]):
             yield Edge(child, ParentEdge(parent, Relation(relation), Origin(origin), confidence))
 
     def counts(self) -> dict[str, int]:
         """Rows of each table."""
-        return {table: self._rows(f"SELECT count(*) FROM {table}")[0][0] for table in _CONTENT}  # noqa: S608 as above
+        return {table: self._rows(f"SELECT count(*) FROM {table}")[0][0] for table in CONTENT}  # noqa: S608 as above
 
     def digest(self) -> str:
         """SHA-256 over all rows in the order of their keys: equal for equal content, however it was filled."""
         total = hashlib.sha256()
         with self._told():
-            for table in _CONTENT:
-                # without rowid, the primary key is the order of the table
-                for row in self._db.execute(f"SELECT * FROM {table}"):  # noqa: S608 as above
+            for table in CONTENT:
+                for row in self._db.execute(TOLD[table]):
                     total.update(repr((table, *row)).encode())
         return total.hexdigest()
 
@@ -197,6 +198,8 @@ class LineageIndex:
             self._db.execute("PRAGMA synchronous = NORMAL")
             # digests come in no order, so every insert touches another page; 64 MiB hold the pages of 100,000 versions
             self._db.execute("PRAGMA cache_size = -65536")
+            # whoever opens the file for one question shares the pages that the system has read already
+            self._db.execute(f"PRAGMA mmap_size = {_MAPPED_BYTES}")
         if empty:
             self._create()
 
@@ -204,28 +207,63 @@ class LineageIndex:
         with self._writing():
             if self._db.execute("PRAGMA user_version").fetchone()[0] == SCHEMA_VERSION:
                 return  # another process was faster
-            for statement in _TABLES.split(";"):
+            for statement in TABLES.split(";"):
                 self._db.execute(statement)
             self._db.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+
+    def _clear(self) -> None:
+        for table in (*CONTENT, "content"):
+            self._db.execute(f"DELETE FROM {table}")  # noqa: S608 a name of our own
 
     def _add(self, entries: Iterable[Entry]) -> int:
         count = 0
         for batch in _batches(entries):
             count += len(batch)
-            known = [entry for entry in batch if entry.version.digest]
+            known = [entry.version for entry in batch if entry.version.digest]
             manifests = [entry.manifest for entry in batch if entry.manifest]
-            nodes = [node_of_version(entry.version) for entry in known] + [node_of(manifest) for manifest in manifests]
-            edges = [(m.digest, record) for m in manifests for record in m.parents]
-            self._db.executemany(_ADD_VERSION, (_version_row(entry.version) for entry in known))
-            self._db.executemany(_ADD_NODE, map(_node_row, nodes))
-            self._db.executemany(_ADD_EDGE, (_edge_row(child, record) for child, record in edges))
-            self._db.executemany(_ADD_REVERSE, ((_packed(record.digest), _packed(child)) for child, record in edges))
+            self._retract(manifest.digest for manifest in manifests)
+            edges = [Edge(manifest.digest, record) for manifest in manifests for record in manifest.parents]
+            self._add_rows(known, map(node_of_version, known), edges)
+            self._db.executemany(ADD_NODE, (_node_row(node_of(manifest), 1) for manifest in manifests))
         return count
 
+    def _retract(self, digests: Iterable[str]) -> None:
+        """Forget what only tags told of `digests`."""
+        if not self._db.execute("SELECT EXISTS (SELECT 1 FROM node WHERE confirmed = 0)").fetchone()[0]:
+            return
+        for digest in digests:
+            found = self._db.execute("SELECT id FROM content WHERE digest = ?", (digest,)).fetchone()
+            for statement in RETRACT if found else ():
+                self._db.execute(statement, {"id": found[0]})
+
+    def _add_claims(self, versions: list[ModelVersion]) -> list[ModelVersion]:
+        known = [version for version in versions if version.digest]
+        self._db.executemany(ADD_CONTENT, ((check_digest(version.digest),) for version in known))
+        confirmed = "SELECT confirmed FROM node JOIN content ON id = content WHERE digest = ?"
+        open_to_claims = [v for v in known if self._db.execute(confirmed, (v.digest,)).fetchone() != (1,)]
+        claims = claims_of(open_to_claims, self._beginning_with)
+        self._add_rows(known, map(node_of_version, known), claims.edges)
+        self._db.executemany(ADD_NODE, (_node_row(node, 0) for node in claims.nodes))
+        return list(claims.unclear)
+
+    def _beginning_with(self, prefix: str) -> list[str]:
+        """At most two contents whose digests begin with the 12 characters `prefix`."""
+        asked = "SELECT digest FROM content WHERE digest BETWEEN ? AND ? LIMIT 2"
+        return [row[0] for row in self._db.execute(asked, (prefix, prefix + "g"))]
+
+    def _add_rows(self, versions: list[ModelVersion], nodes: Iterable[Node], edges: Sequence[Edge]) -> None:
+        digests = {version.digest for version in versions} | {e.child for e in edges} | {e.parent for e in edges}
+        self._db.executemany(ADD_CONTENT, ((check_digest(digest),) for digest in sorted(digests)))
+        self._db.executemany(ADD_VERSION, map(_version_row, versions))
+        self._db.executemany(ADD_NODE, (_node_row(node, 0) for node in nodes))
+        self._db.executemany(ADD_EDGE, map(_edge_row, edges))
+        self._db.executemany(ADD_REVERSE, ((edge.parent, edge.child) for edge in edges))
+
     def _walk(self, asked: str, digest: str) -> set[str]:
-        start = _packed(digest)
-        found = {row[0] for row in self._rows(asked, {"start": start})}
-        if not found and not self._rows(_KNOWN, {"start": start}):
+        known = self._rows("SELECT id FROM content WHERE digest = ?", (check_digest(digest),))
+        start = {"start": known[0][0] if known else None}
+        found = {row[0] for row in self._rows(asked, start)}
+        if not found and not self._rows(KNOWN, start):
             raise NotFound(f"digest {digest} is not in {self.path}; register it, or update the index")
         return found
 
@@ -264,17 +302,14 @@ def _batches(entries: Iterable[Entry]) -> Iterator[list[Entry]]:
         yield batch
 
 
-def _packed(digest: str) -> bytes:
-    return bytes.fromhex(check_digest(digest))
-
-
 def _version_row(version: ModelVersion) -> tuple[object, ...]:
-    return version.name, version.version, _packed(version.digest), version.created_at_ms
+    return version.name, version.version, version.digest, version.created_at_ms
 
 
-def _node_row(node: Node) -> tuple[object, ...]:
-    return _packed(node.digest), node.signature, node.architecture, node.created_at
+def _node_row(node: Node, confirmed: int) -> tuple[object, ...]:
+    return node.digest, node.signature, node.architecture, node.created_at, confirmed
 
 
-def _edge_row(child: str, record: ParentEdge) -> tuple[object, ...]:
-    return _packed(child), _packed(record.digest), record.origin.value, record.relation.value, record.confidence
+def _edge_row(edge: Edge) -> tuple[object, ...]:
+    record = edge.record
+    return edge.child, record.digest, record.origin.value, record.relation.value, record.confidence

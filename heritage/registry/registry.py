@@ -5,6 +5,7 @@ from datetime import datetime
 from pathlib import Path
 
 from heritage.lineage.graph import LineageGraph
+from heritage.lineage.index import LineageIndex
 from heritage.records import Manifest, ModelVersion
 from heritage.registry import journal, webhooks
 from heritage.registry.connect import Timing, connect, utc_now
@@ -99,6 +100,15 @@ class Registry:
     def graph(self) -> LineageGraph:
         """The lineage of everything in the registry."""
         return self._reader.graph()
+
+    def index(self, into: LineageIndex) -> int:
+        """Make `into` an index of what the tags of all versions tell; the number of versions.
+
+        A few requests a thousand versions: a manifest is read only where tags leave something open.
+        """
+        known = list(self._reader.versions())
+        into.update(self._reader.entries(into.rebuild_from_tags(known)))
+        return len(known)
 
     def fetch_weights(self, version: ModelVersion, folder: Path) -> Path:
         """Folder below `folder` with the version's verified safetensors files; a second call downloads nothing."""

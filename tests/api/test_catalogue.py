@@ -2,6 +2,7 @@
 
 import time
 from collections import deque
+from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
@@ -10,6 +11,7 @@ from hypothesis import strategies as st
 from heritage.api import counts, find, walk
 from heritage.api.catalogue import Catalogue, card_of
 from heritage.errors import BadInput, NotFound
+from heritage.lineage.tags import index_tags
 from heritage.records import MadeBy, Manifest, ModelVersion, Origin, ParentEdge, Relation
 from heritage.registry import Entry
 
@@ -25,7 +27,8 @@ def entry(i: int, parents=(), tags=None, aliases=()) -> Entry:
 
 
 def put(catalogue: Catalogue, *entries: Entry) -> None:
-    catalogue.put([card_of(e.version) for e in entries], entries)
+    catalogue.put(e.version for e in entries)
+    catalogue.confirm(entries)
 
 
 @pytest.fixture
@@ -95,7 +98,8 @@ def test_a_content_keeps_its_edges_while_one_version_of_it_is_left(catalogue):
     put(catalogue, entry(0), entry(1, {0}))
     copy = entry(1, {0})
     other = ModelVersion("copy", "1", digest(1), "", "", {}, (), 5)
-    catalogue.put([card_of(other)], [Entry(other, copy.manifest), copy])
+    catalogue.put([other])
+    catalogue.confirm([Entry(other, copy.manifest), copy])
     catalogue.forget([("m-000001", 1)])
     assert [n.label for n in walk.lineage(catalogue, digest(1), "ancestors", None, 10).nodes] == [
         "copy/1",
@@ -105,6 +109,65 @@ def test_a_content_keeps_its_edges_while_one_version_of_it_is_left(catalogue):
     with pytest.raises(NotFound):
         find.version(catalogue, digest(1))
     assert counts.kept(catalogue).statistics.edges == 0
+
+
+def tagged(e: Entry, **more: str) -> ModelVersion:
+    return replace(e.version, tags={**index_tags(e.manifest), **more})
+
+
+def parents_of(catalogue: Catalogue, i: int) -> list[str]:
+    return [n.id for n in walk.lineage(catalogue, digest(i), "ancestors", None, 10).nodes[1:]]
+
+
+def test_tags_are_shown_at_once_and_manifests_have_the_last_word(catalogue):
+    root, other, child = entry(0), entry(1), entry(2, {0})
+    forged = replace(tagged(child), tags=index_tags(entry(2, {1}).manifest))
+
+    catalogue.put([tagged(root), tagged(other), forged])
+    assert parents_of(catalogue, 2) == [digest(1)]
+    assert sorted(catalogue.unread(10)) == [digest(0), digest(1), digest(2)]
+
+    catalogue.confirm([replace(root, version=tagged(root)), replace(child, version=forged)])
+    assert parents_of(catalogue, 2) == [digest(0)]
+    assert catalogue.unread(10) == [digest(1)]
+
+    # a tag that is edited later is not believed even for a moment
+    again = tagged(entry(2, {0, 1}))
+    catalogue.put([again])
+    assert parents_of(catalogue, 2) == [digest(0)]
+    assert set(catalogue.unread(10)) == {digest(1), digest(2)}
+
+
+def test_a_verdict_stays_while_the_window_is_the_same(catalogue):
+    version = tagged(entry(0), **{"heritage.drift": "drift:w1"})
+    catalogue.put([version])
+    assert catalogue.unjudged(10) == [("m-000000", 1, "w1")]
+    told = {"window": "w1", "status": "drift", "rows": 9, "effect": 0.4, "moved": [], "muted": False, "columns": [],
+            "accuracy": None}  # fmt: skip
+    catalogue.judge({("m-000000", 1): told})
+
+    catalogue.put([replace(version, aliases=("champion",))])
+    assert catalogue.unjudged(10) == []
+    assert find.version(catalogue, "m-000000/1").card.effect == 0.4
+
+    catalogue.put([replace(version, tags={**version.tags, "heritage.drift": "ok:w2"})])
+    assert catalogue.unjudged(10) == [("m-000000", 1, "w2")]
+    assert find.version(catalogue, "m-000000/1").card.effect is None
+    # a verdict that cannot be read is asked for once
+    catalogue.judge({("m-000000", 1): {}})
+    assert catalogue.unjudged(10) == []
+
+
+def test_a_version_that_gets_another_content_leaves_the_old_one(catalogue):
+    put(catalogue, entry(0), entry(1, {0}))
+    renamed = replace(entry(7).version, name="m-000001")
+
+    catalogue.put([renamed])
+
+    assert find.version(catalogue, "m-000001/1").card.digest == digest(7)
+    assert counts.kept(catalogue).statistics.edges == 0
+    with pytest.raises(NotFound):
+        find.digest_of(catalogue, digest(1))
 
 
 def test_a_lost_parent_is_shown_as_absent(catalogue):
@@ -121,7 +184,7 @@ def test_a_lost_parent_is_shown_as_absent(catalogue):
 def test_a_prefix_of_several_digests_is_refused(catalogue):
     one, two = "ab" * 16 + "0" * 32, "ab" * 16 + "1" * 32
     for i, d in enumerate((one, two)):
-        catalogue.put([card_of(ModelVersion(f"n-{i}", "1", d, "", ""))])
+        catalogue.put([ModelVersion(f"n-{i}", "1", d, "", "")])
     with pytest.raises(BadInput, match="several"):
         find.version(catalogue, "ab" * 6)
     assert find.version(catalogue, one[:33]).card.digest == one

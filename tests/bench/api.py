@@ -18,7 +18,7 @@ import psutil
 import uvicorn
 
 from heritage.api import counts, create_app, token_guard
-from heritage.api.catalogue import Catalogue, card_of
+from heritage.api.catalogue import Catalogue
 from heritage.api.follow import Follower
 from heritage.api.refresh import REFRESHED_AT
 from heritage.flows.context import Context
@@ -73,7 +73,8 @@ def fill(folder: Path, count: int) -> float:
         known = list(entries(count))
         made = time.perf_counter()
         for i in range(0, count, 5000):
-            catalogue.put((card_of(e.version) for e in known[i : i + 5000]), known[i : i + 5000])
+            catalogue.put(e.version for e in known[i : i + 5000])
+            catalogue.confirm(known[i : i + 5000])
         counts.keep(catalogue)
         catalogue.note(REFRESHED_AT, AT)
     print(

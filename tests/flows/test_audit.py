@@ -229,6 +229,29 @@ def test_an_index_that_tells_something_else_is_told(ctx: Context, root: ModelVer
     assert told == {("root/1", "note"), ("forged/7", "error")}
 
 
+def test_an_index_of_tags_is_compared_by_its_contents_alone(
+    ctx: Context, command: Callable[..., tuple[int, Any]], tmp_path: Path
+) -> None:
+    file = tmp_path / "index.sqlite"
+    code, written = command("lineage", "index", str(file))
+    assert code == 0
+    # versions without a digest have no place in it
+    assert written["versions"] == len(list(ctx.registry.versions()))
+
+    found = [f for f in audit.findings(ctx, index=file) if f["kind"] == "index_mismatch"]
+
+    # their tags tell another content, or they have no manifest any more
+    assert {f["subject"] for f in found} <= {f["subject"] for f in audit.findings(ctx) if f["severity"] == "error"}
+    assert not [f for f in found if "parents" in f["message"]]
+
+    code, _ = command("lineage", "index", str(file), "--manifests")
+    with LineageIndex(file) as index:
+        assert code == 0
+        entries = [e for e in ctx.registry.entries() if e.version.digest]
+        sound = {e.version.digest for e in entries if e.manifest}
+        assert index.claimed() == {e.version.digest for e in entries} - sound
+
+
 @pytest.fixture
 def command(ctx: Context, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., tuple[int, Any]]]:
     """Runs `heritage ... --json` on this registry: exit code and document."""

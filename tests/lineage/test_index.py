@@ -13,6 +13,7 @@ from heritage.errors import LineageCycle, Misconfigured, NotFound, Unavailable, 
 from heritage.lineage import index as module
 from heritage.lineage.graph import LineageGraph
 from heritage.lineage.index import LineageIndex
+from heritage.lineage.tags import index_tags, parent_key
 from heritage.records import Architecture, MadeBy, Manifest, ModelVersion, Origin, ParentEdge, Relation, TrainingData
 
 
@@ -23,7 +24,8 @@ class Entry:
 
 
 def digest(number: int) -> str:
-    return f"{number:064x}"
+    """Digests that differ in their first characters, which are all that a tag tells."""
+    return f"{number:064x}"[::-1]
 
 
 def entry(address: int, content: int, *parents: ParentEdge, builder: str = "a.b:c", data: str = "d") -> Entry:
@@ -104,6 +106,69 @@ def test_filled_at_once_or_in_parts_in_any_order_the_content_is_the_same(
 
         assert parts.digest() == whole.digest()
         assert parts.counts() == whole.counts()
+
+
+def versions_of(entries: list[Entry]) -> list[ModelVersion]:
+    return [replace(e.version, tags=index_tags(e.manifest)) for e in entries if e.manifest]
+
+
+@in_one_folder
+@given(registries, st.integers(0, 10))
+def test_tags_fill_an_index_and_manifests_confirm_it(tmp_path: Path, entries: list[Entry], cut: int) -> None:
+    with LineageIndex(tmp_path / "whole.sqlite") as whole, LineageIndex(tmp_path / "tags.sqlite") as tags:
+        whole.rebuild(entries)
+
+        unclear = tags.rebuild_from_tags(versions_of(entries))
+
+        known = {e.version.digest for e in entries}
+        absent = {e.version.address for e in entries if e.manifest and {p.digest for p in e.manifest.parents} - known}
+        assert absent <= {v.address for v in unclear}
+        assert tags.claimed() == known
+        # one edge a parent: the most trusted
+        told = {(e.child, e.parent) for e in whole.edges() if e.parent in known}
+        assert {(e.child, e.parent) for e in tags.edges()} == told
+        tags.update(entries[:cut])
+        tags.update_from_tags(versions_of(entries))
+        tags.update(entries[cut:])
+        assert tags.digest() == whole.digest()
+        assert tags.claimed() == set()
+
+
+def test_what_a_forged_tag_told_goes_when_the_manifest_is_read(tmp_path: Path) -> None:
+    honest = family()
+    forged = [replace(v, tags=dict(v.tags)) for v in versions_of(honest)]
+    forged[1].tags.clear()
+    forged[1].tags[parent_key(digest(3))] = "copy:attested:1.0"
+    with LineageIndex(tmp_path / "index.sqlite") as index:
+        assert index.rebuild_from_tags(forged) == []
+        assert index.ancestors(digest(2)) == {digest(3)}
+
+        index.update(honest)
+
+        assert index.ancestors(digest(2)) == {digest(1)}
+        assert index.update_from_tags(forged) == []
+        assert index.ancestors(digest(2)) == {digest(1)}
+
+
+def test_versions_whose_tags_leave_something_open_are_named(tmp_path: Path) -> None:
+    twin = "a" * 12 + "0" * 52, "a" * 12 + "1" * 52
+    versions = [ModelVersion("twin", str(i), d, "r", "s") for i, d in enumerate(twin, 1)]
+    for i, (key, value) in enumerate(
+        (
+            (parent_key(twin[0]), "copy:declared:1.0"),
+            (parent_key(digest(7)), "copy:declared:1.0"),
+            (parent_key(digest(1)), "nonsense"),
+            (parent_key(digest(1)), "copy:declared:1.0"),
+        )
+    ):
+        versions.append(ModelVersion("child", str(i), digest(i + 9), "r", "s", {key: value}))
+    versions.append(ModelVersion("root", "1", digest(1), "r", "s"))
+
+    with LineageIndex(tmp_path / "index.sqlite") as index:
+        unclear = index.rebuild_from_tags(versions)
+
+        assert [v.address for v in unclear] == ["child/0", "child/1", "child/2"]
+        assert index.counts() == {"version": 7, "node": 7, "edge": 1, "reverse_edge": 1}
 
 
 def family() -> list[Entry]:
@@ -208,7 +273,7 @@ def test_a_file_that_is_no_index_is_refused_and_left_alone(tmp_path: Path) -> No
         database.execute("CREATE TABLE edge (a)")
     database.close()
     before = other.read_bytes()
-    with pytest.raises(Misconfigured, match="schema 1"):
+    with pytest.raises(Misconfigured, match="schema 2"):
         LineageIndex(other)
     assert other.read_bytes() == before
     with pytest.raises(Misconfigured, match="check folder"):
