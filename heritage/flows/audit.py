@@ -43,7 +43,7 @@ def findings(ctx: Context, *, weights: bool = False, index: Path | None = None) 
     """All findings about the registry, errors first.
 
     With `weights` every weights file is read and hashed again, else they are listed. `index` is the file of a lineage
-    index to compare as well. About four requests a version: 5,000 versions take minutes.
+    index to compare as well. About two requests a version; see docs/scale.md.
     """
     return [finding.record() for finding in _find(ctx, list(entries(ctx)), weights, index)]
 
@@ -97,7 +97,7 @@ def stored(ctx: Context) -> dict[str, Any] | None:
 def entries(ctx: Context) -> Iterator[Entry]:
     """Every version with the manifest that its files hold, whatever its tags say."""
     with ThreadPoolExecutor(_READERS, "heritage-audit") as pool:
-        yield from pool.map(lambda version: _entry(ctx, version), ctx.registry.versions())
+        yield from pool.map(lambda version: _entry(ctx, version), ctx.registry.located(ctx.registry.versions()))
 
 
 def _entry(ctx: Context, version: ModelVersion) -> Entry:

@@ -1,6 +1,7 @@
 """Locked copies of manifests: made when a version is registered and at every audit, compared by the audit."""
 
 from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import structlog
@@ -15,6 +16,7 @@ from heritage.records import Manifest, ModelVersion
 from heritage.registry import Entry
 from heritage.registry.locked import Copy, LockedCopies, manifest_sha256
 
+_WRITERS = 6
 _log = structlog.get_logger()
 
 
@@ -42,15 +44,21 @@ def keep_new(ctx: Context, entries: Iterable[Entry]) -> int:
     What was said otherwise since it was locked is left alone: `accept` copies that, once a person has looked.
     """
     copies = LockedCopies(ctx.store, ctx.settings.audit)
-    known, made = copies.all(), 0
-    for entry in entries:
-        own = known.get(entry.version.address, ())
-        if entry.manifest and _fits(entry.manifest, own) and _is_new(entry.manifest, own):
-            try:
-                made += copies.keep(entry.version, entry.manifest)
-            except BadInput:  # a name that breaks the policy has no place in storage
-                continue
-    return made
+    known = copies.all()
+    new = [
+        (e.version, e.manifest)
+        for e in entries
+        if e.manifest and _fits(e.manifest, own := known.get(e.version.address, ())) and _is_new(e.manifest, own)
+    ]
+    with ThreadPoolExecutor(_WRITERS, "heritage-copies") as pool:
+        return sum(pool.map(lambda pair: _keep(copies, *pair), new))
+
+
+def _keep(copies: LockedCopies, version: ModelVersion, manifest: Manifest) -> bool:
+    try:
+        return copies.keep(version, manifest)
+    except BadInput:  # a name that breaks the policy has no place in storage
+        return False
 
 
 def accept(ctx: Context, address: str) -> dict[str, Any]:

@@ -6,7 +6,7 @@ MLflow runs embedded on a database, the folder of heritage's own experiment. A r
 
 import hashlib
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +22,7 @@ from heritage.registry.translate import by_status, translated
 
 CHUNK_BYTES = 2**20
 MAX_PARTS = 8
+FEW = 2  # runs that are asked for one by one
 _SERVICE = "/api/2.0/mlflow-artifacts/artifacts"
 
 
@@ -49,7 +50,8 @@ class RunArtifacts:
     def __init__(self, connection: Connection, run_id: str) -> None:
         self._connection = connection
         self._run_id = run_id
-        self._uri = _checked_uri(connection, connection.mlflow.get_run(run_id))
+        uri = connection.places.get(run_id) or str(connection.mlflow.get_run(run_id).info.artifact_uri)
+        self._uri = _checked_uri(connection, run_id, uri)
 
     def sizes(self, folder: str) -> dict[str, int]:
         """Paths and sizes in bytes of the files directly under `folder` ('': the run's own folder)."""
@@ -151,9 +153,21 @@ class RunArtifacts:
         return f"run {self._run_id} at {self._connection.shown_uri}, artifact '{path}'"
 
 
-def _checked_uri(connection: Connection, run: Any) -> str:
+def look_up(connection: Connection, run_ids: Iterable[str]) -> None:
+    """Learn where the files of many runs lie, by one request; those in other experiments stay unknown."""
+    unknown = sorted({run_id for run_id in run_ids if run_id.isalnum()} - connection.places.keys())
+    if len(unknown) <= FEW:
+        return
+    experiment = connection.mlflow.get_experiment_by_name(connection.experiment)
+    if experiment is None or experiment.lifecycle_stage != "active":
+        return
+    clause = f"attributes.run_id IN ({', '.join(repr(run_id) for run_id in unknown)})"
+    found = connection.mlflow.search_runs([experiment.experiment_id], clause, max_results=len(unknown))
+    connection.places.update({str(run.info.run_id): str(run.info.artifact_uri) for run in found})
+
+
+def _checked_uri(connection: Connection, run_id: str, uri: str) -> str:
     """The address of the run's files if they may be read; `UnsafeName` for what lies elsewhere."""
-    uri = str(run.info.artifact_uri)
     if urlsplit(uri).scheme == "mlflow-artifacts":
         return check_source(uri)
     if urlsplit(connection.tracking_uri).scheme not in ("http", "https"):
@@ -161,7 +175,7 @@ def _checked_uri(connection: Connection, run: Any) -> str:
         if uri.startswith(home.rstrip("/") + "/") and ".." not in uri:
             return uri
     raise UnsafeName(
-        f"run {run.info.run_id}: its files lie at '{printable(uri)}', which heritage does not read; start the MLflow "
+        f"run {run_id}: its files lie at '{printable(uri)}', which heritage does not read; start the MLflow "
         "server with --serve-artifacts, so that clients reach files through it"
     )
 

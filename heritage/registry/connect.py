@@ -52,6 +52,8 @@ class Connection:
     experiment: str
     now: Callable[[], datetime] = utc_now
     timing: Timing = Timing()
+    # where the files of runs lie, which never changes; filled for many runs at once, for whoever reads many
+    places: dict[str, str] = field(default_factory=dict, repr=False)
     _ids: dict[str, str] = field(default_factory=dict, repr=False)
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
 

@@ -9,6 +9,7 @@ the locked version stays below and is found by its content.
 
 import hashlib
 import re
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -56,6 +57,7 @@ class LockedCopies:
         self._mode = settings.lock
         self._retention = timedelta(days=settings.retention_days)
         self._locks: bool | None = None
+        self._first = threading.Lock()  # several threads may keep copies
 
     @property
     def bucket(self) -> str:
@@ -76,8 +78,9 @@ class LockedCopies:
         """
         if self._mode == "off":
             return False
-        if self._locks is None:
-            self._locks = self._ready()
+        with self._first:
+            if self._locks is None:
+                self._locks = self._ready()
         until = datetime.now(UTC) + self._retention if self._locks else None
         return self._store.create(_key(version, manifest), encode(manifest), until)
 

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from itertools import islice
 from typing import Any
 
 from heritage.errors import BadInput, Conflict, NotFound
@@ -13,7 +14,7 @@ from heritage.lineage.nodes import Edge, node_of, node_of_version
 from heritage.lineage.tags import DIGEST, parent_key, read_tags
 from heritage.names import check_digest, check_name, check_version, printable, split_version
 from heritage.records import Manifest, ModelVersion, Origin, ParentEdge
-from heritage.registry.artifacts import RunArtifacts
+from heritage.registry.artifacts import RunArtifacts, look_up
 from heritage.registry.connect import Connection
 
 FAMILY = "heritage.family"
@@ -21,6 +22,7 @@ DUPLICATE_OF = "heritage.duplicate_of"
 PAGE = 500
 READERS = 6  # manifests read at once; the HTTP client keeps 10 connections
 MAX_ANCESTORS = 100_000
+_LOCATED = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +128,14 @@ class Reader:
         An outage is raised, not told as a fault of the version.
         """
         with ThreadPoolExecutor(READERS, "heritage-manifests") as pool:
-            yield from pool.map(self._entry, self.versions() if versions is None else versions)
+            yield from pool.map(self._entry, self.located(self.versions() if versions is None else versions))
+
+    def located(self, versions: Iterable[ModelVersion]) -> Iterator[ModelVersion]:
+        """`versions`, for whoever will read files of all of them: where those lie is asked for many at a time."""
+        rest = iter(versions)
+        while part := list(islice(rest, _LOCATED)):
+            look_up(self._connection, (version.run_id for version in part))
+            yield from part
 
     def _entry(self, version: ModelVersion) -> Entry:
         try:

@@ -93,6 +93,10 @@ class Registry:
         """Each version (default: all) with its manifest or with what is wrong with it."""
         return self._reader.entries(versions)
 
+    def located(self, versions: Iterable[ModelVersion]) -> Iterator[ModelVersion]:
+        """`versions`, for whoever will read files of all of them: half as many requests."""
+        return self._reader.located(versions)
+
     def manifests(self) -> Iterator[tuple[ModelVersion, Manifest]]:
         """Every version whose manifest is sound, with it."""
         return self._reader.manifests()

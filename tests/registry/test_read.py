@@ -81,6 +81,28 @@ def test_a_version_registered_without_heritage_has_no_manifest(registry: Registr
         registry.fetch_weights(foreign, Path("unused"))
 
 
+def test_where_files_lie_is_asked_for_many_versions_at_once(
+    registry: Registry, name: str, weights: Weights, raw: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for _ in range(4):
+        registry.register(name, weights())
+    foreign = _foreign(registry, f"{name}-foreign", raw, weights())  # its run is in another experiment
+    versions = [
+        *registry.versions(name),
+        foreign,
+        replace(foreign, run_id="' OR 1 = 1 --"),
+        replace(foreign, run_id=""),
+    ]
+    mlflow = registry._connection.mlflow
+    get_run, asked = mlflow.get_run, []
+    monkeypatch.setattr(mlflow, "get_run", lambda run: asked.append(run) or get_run(run), raising=False)
+
+    entries = list(registry.entries(versions))
+
+    assert [bool(e.manifest) for e in entries] == [True] * 4 + [False] * 3
+    assert set(asked) == {foreign.run_id, "' OR 1 = 1 --"}
+
+
 def test_a_tag_without_manifest_is_not_found(registry: Registry, name: str, raw: Any) -> None:
     run = raw.create_run("0")
     raw.create_registered_model(name)
