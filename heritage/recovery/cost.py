@@ -4,6 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from heritage.recovery.family import Family
+from heritage.recovery.whitening import whitened_share
 
 _REPLACED = 0.5  # cosine under which a head shares nothing with another one
 _CHANGED = 3.0
@@ -14,15 +15,19 @@ Matrix = NDArray[np.float64]
 def edge_costs(family: Family) -> Matrix:
     """Cost of every pair (n, n), infinite on the diagonal.
 
-    Squared distances add up over the slots of a pair. A head that was replaced, or has another shape, counts the same
-    for every pair that it parts, more than any head that was trained. The sum is multiplied by one plus `_CHANGED`
-    times the share of tensors that differ: who shares frozen or untouched tensors bit for bit is the nearer relative.
+    Squared distances add up over the slots of a pair; those of matrices are freed of directions that all of the family
+    moves along. A head that was replaced, or has another shape, counts the same for every pair that it parts, more than
+    any head that was trained. The sum is multiplied by one plus `_CHANGED` times the share of tensors that differ: who
+    shares frozen or untouched tensors bit for bit is the nearer relative.
     """
     d = family.distances
     total = np.zeros(d.squared.shape[1:])
+    share = whitened_share(family)
     for k, squared in enumerate(d.squared):
         replaced = replaced_pairs(family, k)
         kept = np.where(replaced, 0.0, np.nan_to_num(squared))
+        if d.slots[k].is_matrix and not family.heads[k]:
+            kept *= share
         total += kept + replaced * 1.5 * kept.max(initial=0.0)
     total *= 1.0 + _CHANGED * changed_share(family)
     np.fill_diagonal(total, np.inf)

@@ -66,6 +66,10 @@ class Family(ABC):
         """Some rows of slot k, or stretches of them, the same of members i and j."""
 
     @abstractmethod
+    def block(self, members: Sequence[int], k: int) -> Floats:
+        """The same rows and columns of slot k of `members`, (members, rows, columns)."""
+
+    @abstractmethod
     def scaled(self, i: int, j: int) -> "Scaled":
         """Rows that decay alone has touched between members i and j."""
 

@@ -1,5 +1,6 @@
 """Families of fingerprints: sketches for distances, digests for equality, counts and kept values for proofs."""
 
+from collections.abc import Sequence
 from functools import cached_property
 
 import numpy as np
@@ -94,6 +95,11 @@ class SketchedFamily(Family):
         a, b = self.seen.values[[i, j], self.seen.columns(k)]
         width = max(1, self.stack.stretch(k))
         return a.reshape(-1, width), b.reshape(-1, width)
+
+    def block(self, members: Sequence[int], k: int) -> Floats:
+        """The stretches that all fingerprints keep of slot k, (members, rows, stretch)."""
+        width = max(1, self.stack.stretch(k))
+        return self.seen.values[np.asarray(members), self.seen.columns(k)].reshape(len(members), -1, width)
 
     def scaled(self, i: int, j: int) -> Scaled:
         """Rows that decay alone has touched between members i and j."""
