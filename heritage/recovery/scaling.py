@@ -67,7 +67,9 @@ def _count(a: Floats, b: Floats, least: int = _MOVED) -> tuple[int, int, int]:
     with an L2 penalty moves every entry by the same amount; rounding leaves some entries where they were.
     """
     change = (b - a) * (b + a)  # changes its sign with the direction, as b^2 - a^2
-    change[(a == 0) | (b == 0)] = 0  # pruned, not decayed
+    pruned = (a == 0) | (b == 0)
+    if pruned.any():  # which is no decay
+        change[pruned] = 0
     shrunk = grown = still = 0
     for axis in (1, 0):
         if change.shape[axis] < least:
@@ -77,5 +79,7 @@ def _count(a: Floats, b: Floats, least: int = _MOVED) -> tuple[int, int, int]:
         moved = np.count_nonzero(np.take(change, one_way, axis=1 - axis), axis=axis) >= least
         shrunk += int((moved & (low[one_way] < 0)).sum())
         grown += int((moved & (high[one_way] > 0)).sum())
-        still += int(((low == 0) & (high == 0) & a.any(axis)).sum())
+        stayed = (low == 0) & (high == 0)
+        if stayed.any():
+            still += int((stayed & a.any(axis)).sum())
     return shrunk, grown, still

@@ -11,14 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from heritage.recovery.models import NotFinite
-from heritage.weights.sketch import BLOCK, WIDTH, add_block
+from heritage.weights.sketch import BLOCK, BLOCK_ROWS, WIDTH, block_signs
 
 if TYPE_CHECKING:
     from heritage.recovery.stack import Floats, Stack
 
 SKETCHED_FROM = 4 * WIDTH
 IMMENSE = 1e15
-_READ = 4 * BLOCK  # values at a time; they stay in a core's cache
 
 Matrix = NDArray[np.float64]
 
@@ -28,29 +27,52 @@ def sketched_slot(stack: "Stack", k: int, members: Sequence[int]) -> tuple[Matri
 
     Raises `NotFinite` for a model with weights that are NaN, infinite or immense.
     """
-    sketches, norms, sums = np.zeros((len(members), WIDTH)), np.zeros(len(members)), np.zeros(len(members))
     size, name = stack.slots[k].size, stack.slots[k].name
-    buffer, ones = np.zeros((_READ // WIDTH, WIDTH), np.float32), np.ones(WIDTH, np.float32)
-    flat = buffer.reshape(-1)
+    signs = [block_signs(name, block) for block in range(-(-size // BLOCK))]
+    sketches, norms, sums = np.zeros((len(members), WIDTH)), np.zeros(len(members)), np.zeros(len(members))
+    buffer = np.zeros((BLOCK_ROWS, WIDTH), np.float32)
     for row, i in enumerate(members):
-        for start in range(0, size, _READ):
-            count = min(_READ, size - start)
-            used = -(-count // WIDTH)
-            stack.read_block(i, k, start, flat[:count])
-            flat[count : used * WIDTH] = 0.0
-            # rows of float32, added up in float64: the growth of a norm is a ten thousandth of it
-            with np.errstate(over="ignore", invalid="ignore"):
-                squares = np.vecdot(buffer[:used], buffer[:used])
-            if not squares.max() < IMMENSE**2 and immense(buffer[:used]).any():
-                raise NotFinite(stack.models[i].name, name)
-            norms[row] += squares.sum(dtype=np.float64)
-            sums[row] += np.vecdot(buffer[:used], ones).sum(dtype=np.float64)
-            for begin in range(0, count, BLOCK):
-                part = buffer[begin // WIDTH : begin // WIDTH + BLOCK // WIDTH]
-                here = min(BLOCK, count - begin)
-                add_block(sketches[row], part[: -(-here // WIDTH)], here, name, (start + begin) // BLOCK)
+        turned, squares, totals = _looked(stack, i, k, signs, buffer)
+        if not squares.max() < IMMENSE**2:
+            _refuse_immense(stack, i, k)
+        sketches[row] = turned[:WIDTH] + turned[WIDTH:]
+        # rows of float32, added up in float64: the growth of a norm is a ten thousandth of it
+        norms[row], sums[row] = squares.sum(dtype=np.float64), totals.sum(dtype=np.float64)
     sketches -= sketches.mean(0)
     return sketches @ sketches.T, norms, sums
+
+
+def _looked(
+    stack: "Stack", i: int, k: int, signs: Sequence[tuple["Floats", int]], buffer: "Floats"
+) -> tuple[Matrix, "Floats", "Floats"]:
+    """One look at slot k of model i, block by block: sketch, squares and sums of rows of WIDTH values.
+
+    Buckets b and WIDTH + b belong together, so that no block has to be cut where it goes round. `buffer` holds a block,
+    which stays in a core's cache while it is looked at.
+    """
+    size, ones = stack.slots[k].size, np.ones(WIDTH, np.float32)
+    turned, squares, totals = np.zeros(2 * WIDTH), [], []
+    with np.errstate(over="ignore", invalid="ignore"):
+        for block, (sign, turn) in enumerate(signs):
+            count = min(BLOCK, size - block * BLOCK)
+            rows = buffer[: -(-count // WIDTH)]
+            flat = rows.reshape(-1)
+            stack.read_block(i, k, block * BLOCK, flat[:count])
+            flat[count:] = 0.0
+            squares.append(np.vecdot(rows, rows))
+            totals.append(rows @ ones)
+            turned[turn : turn + WIDTH] += np.einsum("ij,ij->j", rows, sign[: len(rows)])
+    return turned, np.concatenate(squares), np.concatenate(totals)
+
+
+def _refuse_immense(stack: "Stack", i: int, k: int) -> None:
+    """Raise `NotFinite` if slot k of model i holds such values; many large ones may have large squares as well."""
+    values, size = np.empty(BLOCK, np.float32), stack.slots[k].size
+    for start in range(0, size, BLOCK):
+        part = values[: min(BLOCK, size - start)]
+        stack.read_block(i, k, start, part)
+        if immense(part[None]).any():
+            raise NotFinite(stack.models[i].name, stack.slots[k].name)
 
 
 def immense(values: "Floats") -> NDArray[np.bool_]:

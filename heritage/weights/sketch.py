@@ -45,16 +45,27 @@ def add_block(total: NDArray[np.float64], rows: NDArray[np.floating], count: int
 
     `rows` of shape (r, WIDTH), r <= BLOCK_ROWS: the block's `count` elements in order, zeros after the last.
     """
-    shift, place = _keys(tensor)
-    shift = (shift + block * _SHIFT_STEP) % WIDTH
-    # a multiple of 16 keeps the signs on cache lines
-    start = (place + block * 40503) % ((_TABLE_BLOCKS - 1) * BLOCK // 16) * 16
+    start, turn = _begin(tensor, block)
     used = min(count, WIDTH)
     signs = _signs()[start : start + rows.size].reshape(rows.shape)
     sums = np.einsum("ij,ij->j", rows[:, :used], signs[:, :used])
-    before_wrap = min(used, WIDTH - shift)
-    total[shift : shift + before_wrap] += sums[:before_wrap]
+    before_wrap = min(used, WIDTH - turn)
+    total[turn : turn + before_wrap] += sums[:before_wrap]
     total[: used - before_wrap] += sums[before_wrap:]
+
+
+def block_signs(tensor: str, block: int) -> tuple[NDArray[np.float32], int]:
+    """The signs of block number `block` of `tensor`, (BLOCK_ROWS, WIDTH), and the bucket of its first column."""
+    start, turn = _begin(tensor, block)
+    return _signs()[start : start + BLOCK].reshape(BLOCK_ROWS, WIDTH), turn
+
+
+def _begin(tensor: str, block: int) -> tuple[int, int]:
+    """Where the signs of a block begin in the table, and the bucket of its first column."""
+    shift, place = _keys(tensor)
+    # a multiple of 16 keeps the signs on cache lines
+    start = (place + block * 40503) % ((_TABLE_BLOCKS - 1) * BLOCK // 16) * 16
+    return start, (shift + block * _SHIFT_STEP) % WIDTH
 
 
 def fold(sketch: NDArray[np.float64], width: int) -> NDArray[np.float64]:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from heritage.recovery.family import Family, Proof
+from heritage.recovery.family import MOST_LOOKED_AT, Family, Proof
 from heritage.recovery.precision import NARROW, ulp
 
 _NATS = 30.0
@@ -13,6 +13,7 @@ _TOPS = (127.0, 7.0, 128.0, 8.0)
 _STEPS = (255.0, 15.0)
 _LEAST_TOP = 80  # steps that the largest of a quarter million entries is away from zero, if the largest of all is 127
 _FEW = 24
+_FIRST = 1024  # values of a row that tell whether a step is worth trying
 _MOSTLY = 0.6  # share of a quantised model's matrix entries that must show a grid
 
 
@@ -34,8 +35,7 @@ def grids(family: Family) -> list[dict[int, Grid]]:
         here = [k for k in slots if family.stack.present[k, family.members[i]]]
         grid_of = {}
         for position, k in enumerate(here):
-            matrix = _matrix(family, i, k)
-            grid = find_grid(matrix, family.dtypes[i], matrix.size < family.stack.slots[k].size)
+            grid = _grid(family, i, k)
             if grid is not None:
                 grid_of[k] = grid
             elif position >= 1 and not grid_of:
@@ -44,9 +44,28 @@ def grids(family: Family) -> list[dict[int, Grid]]:
     return found
 
 
-def _matrix(family: Family, i: int, k: int) -> NDArray[np.float32]:
-    columns = family.stack.slots[k].size // family.stack.slots[k].shape[0]
-    return family.some_values(i, k).reshape(-1, columns)
+def _grid(family: Family, i: int, k: int) -> Grid | None:
+    slot, dtype = family.stack.slots[k], family.dtypes[i]
+    columns = slot.size // slot.shape[0]
+    if slot.size > MOST_LOOKED_AT:
+        rows = min(slot.shape[0], _first_rows(columns) + -(-_FIRST // columns))
+        some = family.stack.picked(k, [family.members[i]], np.arange(rows * columns))[0]
+        if _ruled_out(some.reshape(rows, columns), dtype):
+            return None
+    matrix = family.some_values(i, k).reshape(-1, columns)
+    return find_grid(matrix, dtype, matrix.size < slot.size)
+
+
+def _ruled_out(rows: NDArray[np.float32], dtype: str) -> bool:
+    """Whether the first rows of a large matrix show that `find_grid` would find none in a part of it."""
+    if not _many_levels(rows.reshape(1, -1)[:, :_FIRST], dtype):
+        return False
+    few = rows[: _first_rows(rows.shape[1])]
+    return rows.shape[1] < 4 or not _promising(few[:, :_FIRST], _candidates(few, False), dtype)
+
+
+def _first_rows(columns: int) -> int:
+    return max(2, 512 // columns)
 
 
 def find_grid(matrix: NDArray[np.float32], dtype: str, partial: bool = False) -> Grid | None:
@@ -59,7 +78,7 @@ def find_grid(matrix: NDArray[np.float32], dtype: str, partial: bool = False) ->
     for axis, view in (("tensor", matrix.reshape(1, -1)), ("row", matrix), ("column", matrix.T)):
         if axis != "tensor" and view.shape[1] < 4:
             continue
-        first = view[: max(2, 512 // view.shape[1])][:, :1024]
+        first = view[: _first_rows(view.shape[1])][:, :_FIRST]
         if (partial and axis == "column") or (axis == "tensor" and _many_levels(first, dtype)):
             continue
         candidates = _candidates(view, partial and axis == "tensor")
