@@ -1,6 +1,6 @@
 """TIES merges (arXiv 2306.01708): every entry is the base's, or moved by the mean of some parents' task vectors."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from itertools import combinations
 
 import numpy as np
@@ -17,6 +17,7 @@ _CLEAR = {2: 150.0, 3: 600.0}  # energy of the step over that of rounding: more 
 _LEAST_USE = 0.005
 _LEAST_SHARED = 0.02
 _SCREEN, _COLUMNS = 512, 2**15
+_TELLING = 48
 
 Matrix = NDArray[np.float64]
 
@@ -53,14 +54,44 @@ def _explain(cloud: Cloud, m: int, shared: Matrix) -> Proof | None:
     pool = np.argsort(-shared, kind="stable")[:_POOL].tolist()
     pool = [i for i in pool if shared[i] > 0.3 * _LEAST_SHARED]
     some = np.linspace(0, cloud.raw.shape[1] - 1, min(_SCREEN, cloud.raw.shape[1])).astype(np.int64)
+    telling = _telling(cloud, m, pool, some)
     for count in (2, 3):
-        tries = [(b, p) for b in pool for p in combinations([i for i in pool if i != b], count)]
-        tries = [t for t in tries if _is_clear(cloud, m, *t)]
+        tries = [t for t in _possible(cloud, m, pool, count, telling) if _is_clear(cloud, m, *t)]
         tries.sort(key=lambda t: _misfit(cloud, m, t[0], t[1], some))
         for base, parents in tries[:5]:
             if _misfit(cloud, m, base, parents) < _SLACK and _all_used(cloud, m, base, parents):
                 return Proof("merge", tuple(parents), m, _NATS, "ties", base=base)
     return None
+
+
+def _telling(cloud: Cloud, m: int, pool: Sequence[int], some: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Those of the columns `some` in which m is farthest from all of `pool`: there most attempts fail."""
+    gap = np.abs(cloud.raw[np.ix_(pool, some)] - cloud.raw[m, some]).min(0)
+    return np.asarray(some[np.argsort(-gap, kind="stable")[:_TELLING]])
+
+
+def _possible(
+    cloud: Cloud, m: int, pool: Sequence[int], count: int, columns: NDArray[np.int64]
+) -> list[tuple[int, tuple[int, ...]]]:
+    """Every base with `count` parents from `pool` whose misfit over `columns` alone is not too large already.
+
+    The misfit over all columns is no smaller, so nothing is lost. All attempts are made at once.
+    """
+    if len(pool) <= count:
+        return []
+    tries = [(b, p) for b in range(len(pool)) for p in combinations([i for i in range(len(pool)) if i != b], count)]
+    base, parents = np.array([b for b, _ in tries]), np.array([p for _, p in tries])
+    raw, noise = cloud.raw[np.ix_(pool, columns)], cloud.noise[pool]
+    step = raw[:, None] - raw[None, :]  # [i, b]: task vector of i over b
+    goal = (cloud.raw[m, columns] - raw)[base]
+    off = np.abs(goal)
+    for size in range(1, count + 1):
+        for chosen in combinations(range(count), size):
+            vectors = step[parents[:, chosen], base[:, None]]
+            np.minimum(off, np.abs(vectors.mean(1) - goal), out=off)
+    rounding = cloud.noise[m] + noise[base] + noise[parents].mean(1)
+    fits = np.flatnonzero((off**2).sum(1) < 2 * _SLACK * rounding).tolist()  # twice: sums are rounded, too
+    return [(pool[tries[t][0]], tuple(pool[i] for i in tries[t][1])) for t in fits]
 
 
 def _targets(raw: Matrix, base: int, parents: tuple[int, ...]) -> Matrix:
