@@ -1,6 +1,6 @@
 """TIES merges (arXiv 2306.01708): every entry is the base's, or moved by the mean of some parents' task vectors."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from itertools import combinations
 
 import numpy as np
@@ -64,14 +64,14 @@ def _explain(cloud: Cloud, m: int, shared: Matrix) -> Proof | None:
     return None
 
 
-def _telling(cloud: Cloud, m: int, pool: Sequence[int], some: NDArray[np.int64]) -> NDArray[np.int64]:
+def _telling(cloud: Cloud, m: int, pool: list[int], some: NDArray[np.int64]) -> NDArray[np.int64]:
     """Those of the columns `some` in which m is farthest from all of `pool`: there most attempts fail."""
-    gap = np.abs(cloud.raw[np.ix_(pool, some)] - cloud.raw[m, some]).min(0)
+    gap = np.abs(cloud.raw[np.ix_(np.array(pool), some)] - cloud.raw[m, some]).min(0)
     return np.asarray(some[np.argsort(-gap, kind="stable")[:_TELLING]])
 
 
 def _possible(
-    cloud: Cloud, m: int, pool: Sequence[int], count: int, columns: NDArray[np.int64]
+    cloud: Cloud, m: int, pool: list[int], count: int, columns: NDArray[np.int64]
 ) -> list[tuple[int, tuple[int, ...]]]:
     """Every base with `count` parents from `pool` whose misfit over `columns` alone is not too large already.
 
@@ -81,7 +81,7 @@ def _possible(
         return []
     tries = [(b, p) for b in range(len(pool)) for p in combinations([i for i in range(len(pool)) if i != b], count)]
     base, parents = np.array([b for b, _ in tries]), np.array([p for _, p in tries])
-    raw, noise = cloud.raw[np.ix_(pool, columns)], cloud.noise[pool]
+    raw, noise = cloud.raw[np.ix_(np.array(pool), columns)], cloud.noise[pool]
     step = raw[:, None] - raw[None, :]  # [i, b]: task vector of i over b
     goal = (cloud.raw[m, columns] - raw)[base]
     off = np.abs(goal)
