@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 SEED ?= 0
 # each process starts its own servers; a file of tests stays in one process
-PARALLEL ?= -n logical --maxprocesses 4 --dist loadfile
+PARALLEL ?= -n auto --dist loadfile --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
 .PHONY: help install demo up down stack stack-test test test-all check debian clean

@@ -59,12 +59,23 @@ _MARKED = {
 }
 
 
+# minutes long, so they begin first: otherwise one process is still at them while the others have nothing left to do
+_LONG = {"test_demo.py": 0, "test_dags.py": 1, "test_main_job.py": 2, "test_killed.py": 3, "test_pages.py": 4}
+
+
+@pytest.hookimpl(trylast=True)  # after the order was drawn
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark a test by the servers that it uses."""
+    """Mark a test by the servers that it uses; put the files first that take longest."""
     for item in items:
         for marker, fixtures in _MARKED.items():
             if fixtures & set(getattr(item, "fixturenames", ())):
                 item.add_marker(marker)
+    items.sort(key=lambda item: _LONG.get(item.path.name, len(_LONG)))
+
+
+def pytest_xdist_auto_num_workers() -> int:
+    """One process more than cores: a third of the time is waiting for servers."""
+    return min(4, (os.cpu_count() or 1) + 1)
 
 
 def pytest_unconfigure() -> None:

@@ -1,6 +1,6 @@
 """The demo's family registered on servers of its own, for each module that asks for it: the fixture `stage`.
 
-The family is trained and registered once a session; every module works on a copy of the server's database and bucket.
+The family is trained once, and registered once a process; modules work on copies of the server's database and bucket.
 """
 
 import dataclasses
@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
 from heritage.demo import stage as demo
 from heritage.demo.family import CHAMPION
@@ -49,9 +50,12 @@ class Stage:
 
 
 @pytest.fixture(scope="session")
-def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("family")
-    demo.members(SEED, folder, lambda _: None)
+def trained(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Path:
+    """The family's weights; the first of several test processes makes them for all."""
+    own = tmp_path_factory.getbasetemp()
+    folder = (own.parent if hasattr(request.config, "workerinput") else own) / "family"
+    with FileLock(f"{folder}.lock"):
+        demo.members(SEED, folder, lambda _: None)
     return folder
 
 

@@ -18,7 +18,7 @@ from heritage.records import ModelVersion
 from heritage.rows import Rows
 
 CHECK, REPAIR, PROMOTE = "heritage_drift_check", "heritage_repair", "heritage_promote"
-_LIMIT_S = 300.0
+_LIMIT_S = 900.0  # for one run of a DAG; half a minute on an idle machine, ten times as long on one that is overloaded
 
 Told = Callable[[str], None]
 Job = Callable[[str, Told], None]  # the main job for a registered model

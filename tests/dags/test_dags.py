@@ -53,6 +53,7 @@ def test_a_dag_file_holds_nothing_but_steps(name):
     assert not imported & heavy
 
 
+@pytest.mark.slow  # heritage demo runs the same DAGs, in tests/integration
 def test_the_main_job_runs_through_its_dags(bag, on_stage):
     ctx, model = on_stage.ctx, on_stage.champion.name
 
