@@ -4,18 +4,19 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from heritage.recovery.architecture import group
-from heritage.recovery.distance import measure
-from heritage.recovery.families import Z_SCORE, similarity
+from heritage.recovery.families import Z_SCORE
 from heritage.recovery.models import Model
 from heritage.recovery.recover import Options, recover, recover_fingerprints
 from heritage.recovery.results import RecoveredEdge, Recovery
-from heritage.recovery.sketched import PrintedModel, sketch_stack, whole_sample
+from heritage.recovery.sketched import PrintedModel, SketchStack, sketch_stack
 from heritage.weights.checkpoint import Checkpoint
 from heritage.weights.fingerprint import Fingerprint
 
 NEAREST = 3
+_BLOCK = 512
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +43,7 @@ def place(
     """The placement of model `name` among `families` (id to members' fingerprints by name).
 
     `weights` opens a model by name; it is asked for `name` and the three nearest relatives at most, and whatever it
-    opens is closed here. Without it, fingerprints decide. Cost: one row of distances; about a millisecond a relative.
+    opens is closed here. Without it, fingerprints decide. Cost: one row of distances.
     """
     known = {member: (family, p) for family, members in families.items() for member, p in members.items()}
     ranked = _ranked(name, new, {m: p for m, (_, p) in known.items()}, z_score)
@@ -67,13 +68,34 @@ def _ranked(name: str, new: Fingerprint, known: Mapping[str, Fingerprint], z_sco
     if len(together) == 1:
         return []
     stack = sketch_stack([models[i] for i in together])
-    z = similarity(stack, whole_sample(stack)).z[0]
-    alike = [i for i in range(1, len(together)) if z[i] > z_score]
-    if not alike:
-        return []
-    squared = np.nansum(measure(stack, [0, *alike]).squared[:, 0, 1:], axis=0)
-    order = np.argsort(squared, kind="stable")
-    return [models[together[alike[i]]].name for i in order]
+    likeness, squared = _beside_first(stack)
+    alike = np.flatnonzero(likeness > z_score)
+    order = alike[np.argsort(squared[alike], kind="stable")]
+    return [models[together[i + 1]].name for i in order.tolist()]
+
+
+def _beside_first(stack: SketchStack) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """All models but the first beside it: likeness in deviations of unrelated ones, and squared distances, (n - 1,).
+
+    One row of what `similarity` and `measure` have for all pairs; models are taken `_BLOCK` at a time.
+    """
+    count, total, squared = np.zeros((3, len(stack.models) - 1))
+    for k in np.flatnonzero(stack.present[:, 0]).tolist():
+        others = np.flatnonzero(stack.present[k, 1:])
+        first = stack.rows(k, [0]).astype(np.float64)
+        for start in range(0, len(others), _BLOCK):
+            here = others[start : start + _BLOCK]
+            values = stack.rows(k, (here + 1).tolist()).astype(np.float64)
+            squared[here] += ((values - first) ** 2).sum(1)
+            if stack.slots[k].is_matrix:
+                total[here] += (_unit(values) @ _unit(first)[0]) * values.shape[1]
+                count[here] += values.shape[1]
+    return total / np.sqrt(np.maximum(count, 1)), squared
+
+
+def _unit(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    centred = values - values.mean(1, keepdims=True)
+    return np.asarray(centred / np.maximum(np.linalg.norm(centred, axis=1, keepdims=True), 1e-30))
 
 
 def _by_weights(name: str, nearest: Sequence[str], weights: Callable[[str], Checkpoint]) -> Recovery:

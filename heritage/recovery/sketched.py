@@ -1,8 +1,9 @@
 """Fingerprints of one architecture side by side: sketches and kept values stand in for weights."""
 
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +17,19 @@ from heritage.weights.fingerprint import Fingerprint
 from heritage.weights.sketch import fold
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Layout:
+    """What fingerprints of models with equal tensors share: slots, and where in the own sketches each one's lies."""
+
+    signature: Signature
+    spans: Mapping[Slot, tuple[int, int]]
+
+    def width(self, slot: Slot) -> int:
+        """Buckets that are kept of `slot`."""
+        begin, end = self.spans[slot]
+        return end - begin
+
+
 @dataclass(frozen=True, eq=False)
 class PrintedModel:
     """One model by its fingerprint."""
@@ -24,11 +38,26 @@ class PrintedModel:
     print: Fingerprint
 
     @cached_property
+    def layout(self) -> Layout:
+        """How its sketches are laid out; one object for all models with equal tensors."""
+        p = self.print
+        return _layout(p.names, p.shapes, p.dtypes, tuple(p.widths.tolist()))
+
+    @property
     def signature(self) -> Signature:
         """Its slots and buffers."""
-        p = self.print
-        floats = {"F64", "F32", "F16", "BF16"}
-        return signature({n: (s, d in floats) for n, s, d in zip(p.names, p.shapes, p.dtypes, strict=True)})
+        return self.layout.signature
+
+
+@lru_cache(maxsize=1024)
+def _layout(
+    names: tuple[str, ...], shapes: tuple[tuple[int, ...], ...], dtypes: tuple[str, ...], widths: tuple[int, ...]
+) -> Layout:
+    floats = {"F64", "F32", "F16", "BF16"}
+    found = signature({n: (s, d in floats) for n, s, d in zip(names, shapes, dtypes, strict=True)})
+    ends = np.cumsum(widths).tolist()
+    spans = {Slot(n, s): (e - w, e) for n, s, w, e in zip(names, shapes, widths, ends, strict=True)}
+    return Layout(found, {slot: spans[slot] for slot in found.slots})
 
 
 @dataclass(eq=False)
@@ -42,10 +71,8 @@ class SketchStack:
     @cached_property
     def widths(self) -> list[int]:
         """Buckets of each slot: the smallest number that any model keeps."""
-        return [
-            min(int(m.print.widths[m.print.index[s.name]]) for m, here in zip(self.models, row, strict=True) if here)
-            for s, row in zip(self.slots, self.present, strict=True)
-        ]
+        layouts = {m.layout: None for m in self.models}
+        return [min(x.width(s) for x in layouts if s in x.spans) for s in self.slots]
 
     @property
     def streams(self) -> bool:
@@ -54,16 +81,25 @@ class SketchStack:
 
     def tiles(self, k: int, members: Sequence[int]) -> Iterator[tuple[int, Floats]]:
         """The sketches of slot k in one piece."""
-        yield 0, np.stack([self.values(i, k) for i in members])
+        yield 0, self.rows(k, members)
 
     def picked(self, k: int, members: Sequence[int], places: NDArray[np.int64]) -> Floats:
         """Buckets `places` of the sketches of slot k."""
-        return np.stack([self.values(i, k) for i in members])[:, places]
+        return self.rows(k, members)[:, places]
 
     def values(self, i: int, k: int) -> Floats:
         """The sketch of slot k of model i."""
-        own = self.models[i].print.own_sketch(self.slots[k].name).astype(np.float64)
-        return fold(own, self.widths[k]).astype(np.float32)
+        return np.asarray(self.rows(k, [i])[0])
+
+    def rows(self, k: int, members: Sequence[int]) -> Floats:
+        """The sketches of slot k of `members`, one row each, in as many buckets as all models keep."""
+        slot, width = self.slots[k], self.widths[k]
+        out = np.empty((len(members), width), np.float32)
+        for row, i in enumerate(members):
+            begin, end = self.models[i].layout.spans[slot]
+            own = self.models[i].print.own_sketches[begin:end]
+            out[row] = own if end - begin == width else fold(own.astype(np.float64), width)
+        return out
 
     @cached_property
     def _segments(self) -> list[NDArray[np.int64]]:
@@ -99,13 +135,13 @@ class SketchStack:
 def sketch_stack(models: Sequence[PrintedModel], layers: str = "all") -> SketchStack:
     """The stack of `models` with the slots of `layers`; slots for which no sketch was kept are left out."""
     counts: dict[Slot, int] = {}
-    for m in models:
-        for s in m.signature.slots:
-            kept = m.print.widths[m.print.index[s.name]] > 0
-            counts[s] = counts.get(s, 0) + int(kept) if kept else -len(models)
+    for layout, several in Counter(m.layout for m in models).items():
+        for s in layout.signature.slots:
+            counts[s] = counts.get(s, 0) + (several if layout.width(s) else -len(models) * several)
     shared = sorted((s for s, n in counts.items() if n > 1 or (n == len(models) == 1)), key=lambda s: (s.name, s.shape))
     shared = chosen(shared, layers)
-    present = np.array([[s in m.signature.slots for m in models] for s in shared], bool).reshape(-1, len(models))
+    has = {x: np.array([s in x.spans for s in shared], bool) for x in {m.layout: None for m in models}}
+    present = np.stack([has[m.layout] for m in models], axis=1).reshape(-1, len(models))
     return SketchStack(models, tuple(shared), present)
 
 
@@ -124,8 +160,8 @@ def whole_sample(stack: SketchStack) -> Sample:
     bounds = np.concatenate([[0], np.cumsum(stack.widths)]).astype(np.int64)
     values = np.full((len(stack.models), int(bounds[-1])), np.nan, np.float32)
     for k in range(len(stack.slots)):
-        for i in np.flatnonzero(stack.present[k]):
-            values[i, bounds[k] : bounds[k + 1]] = stack.values(int(i), k)
+        here = np.flatnonzero(stack.present[k])
+        values[here, bounds[k] : bounds[k + 1]] = stack.rows(k, here.tolist())
     return Sample(values, bounds)
 
 
