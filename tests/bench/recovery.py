@@ -1,11 +1,14 @@
 """Accuracy and cost of recovery, as one table.
 
-    python tests/bench/recovery.py --seeds 301-303 [--counts 20,50,100,500] [--large 40] [--skip accuracy]
+    python tests/bench/recovery.py --seeds 301-303 [--counts 20,50,100,500] [--placed 50,100,500] [--large 40]
+                                   [--skip accuracy]
 
 Accuracy is measured on generated forests whose seeds were not used by fit_direction.py (those are 1 to 206). Cost is
 CPU time: HERITAGE as it runs from files, in a process of its own; MoTHer's published rule, which loads both models
 again for every pair (networkx finds its tree); and a plain loop over pairs of loaded models. What would take minutes is
-timed on 150 pairs and multiplied, marked '~'; MoTHer's tree is left out above 100 models, in its favour.
+timed on 150 pairs and multiplied, marked '~'; MoTHer's tree is left out above 100 models, in its favour. 'From
+fingerprints' starts from fingerprints in memory; 'rows still' are fingerprints of models each step of which leaves half
+of the embedding's rows as they are, so that every model might be a TIES merge.
 
 `load_file` maps files and reads nothing, so 'loading' adds up the values of each tensor once; 'bytes once' reads each
 file by position into one buffer, in one thread.
@@ -24,6 +27,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from recovery_prints import from_fingerprints, placing
 from rich.console import Console
 from rich.table import Table
 from safetensors.torch import load_file, save_file
@@ -45,6 +49,7 @@ def main() -> None:
         console.print(accuracy(a.seeds, a.kinds.split(","), a.folder))
     if "cost" not in a.skip:
         console.print(cost([int(n) for n in a.counts.split(",")], a.folder))
+        console.print(placing([int(n) for n in a.placed.split(",")], lambda n: _many(n, a.folder)))
     if a.large:
         console.print(large(a.large, a.folder))
 
@@ -55,6 +60,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--kinds", default=",".join(KINDS))
     parser.add_argument("--folder", type=Path, default=Path(tempfile.gettempdir()) / "heritage-forests")
     parser.add_argument("--counts", default="20,50,100,500")
+    parser.add_argument("--placed", default="50,100,500", help="sizes of families in which one more model is placed")
     parser.add_argument("--large", type=int, default=40, help="number of models of 50 MB; 0 to leave out")
     parser.add_argument("--skip", default="", help="accuracy, cost or both")
     return parser.parse_args()
@@ -105,7 +111,8 @@ def _share(hit: int, count: int) -> str:
 def cost(counts: list[int], folder: Path) -> Table:
     """CPU seconds for N models of 0.2 to 0.3 MB, all of one family for the pairwise methods."""
     table = Table(title="CPU seconds, models of about 0.25 MB")
-    for head in ("models", "HERITAGE", "its peak MB", "MoTHer as published", "pairwise loop", "MoTHer / HERITAGE"):
+    heads = ("models", "HERITAGE", "its peak MB", "from fingerprints", "rows still", "MoTHer as published")
+    for head in (*heads, "pairwise loop", "MoTHer / HERITAGE"):
         table.add_column(head)
     for n in counts:
         place = _many(n, folder)
@@ -113,7 +120,8 @@ def cost(counts: list[int], folder: Path) -> Table:
         ours, peak = min(r[1] for r in runs), max(r[2] for r in runs)
         theirs, loop = _mother(sorted(place.glob("*.safetensors"))), _loop(sorted(place.glob("*.safetensors")))
         ratio = f"{theirs[0] / ours:.0f}"
-        table.add_row(str(n), f"{ours:.3f}", f"{peak:.0f}", _seconds(theirs), _seconds(loop), ratio)
+        prints = [f"{from_fingerprints(_many(n, folder, still)):.3f}" for still in (False, True)]
+        table.add_row(str(n), f"{ours:.3f}", f"{peak:.0f}", *prints, _seconds(theirs), _seconds(loop), ratio)
     return table
 
 
@@ -124,14 +132,14 @@ def _alone(place: Path) -> tuple[float, float, float]:
     return wall, cpu, peak
 
 
-def _many(n: int, folder: Path) -> Path:
-    """`n` models like a small transformer."""
+def _many(n: int, folder: Path, still: bool = False) -> Path:
+    """`n` models like a small transformer; `still`: every step moves half of the rows of the embedding."""
     shapes = {"embed.weight": (64, 48), "head.weight": (10, 48)}
     for i in range(2):
         shapes |= {f"layer.{i}.{k}.weight": (48, 48) for k in ("query", "key", "value", "attention.output.dense")}
         shapes |= {f"layer.{i}.up.weight": (144, 48), f"layer.{i}.down.weight": (48, 144), f"layer.{i}.up.bias": (144,)}
         shapes |= {f"layer.{i}.norm.weight": (48,)}
-    return _planted(folder / f"many-{n}", n, shapes)
+    return _planted(folder / f"{'still' if still else 'many'}-{n}", n, shapes, still)
 
 
 def _cpu(work: Callable[[], object]) -> float:
@@ -268,8 +276,8 @@ def _large_models(n: int, folder: Path) -> Path:
     return _planted(folder / f"large-{n}", n, shapes)
 
 
-def _planted(place: Path, n: int, shapes: dict[str, tuple[int, ...]]) -> Path:
-    """A root, ten children by random steps, and children of those: only sizes matter here."""
+def _planted(place: Path, n: int, shapes: dict[str, tuple[int, ...]], still: bool = False) -> Path:
+    """A root, ten children by random steps, and children of those: only sizes matter here, and what stands `still`."""
     place.mkdir(parents=True, exist_ok=True)
     generator = torch.Generator().manual_seed(0)
 
@@ -282,6 +290,8 @@ def _planted(place: Path, n: int, shapes: dict[str, tuple[int, ...]]) -> Path:
         if path.exists():
             continue
         step = noise(0.002 if i else 0.0)
+        if still:
+            step["embed.weight"] *= torch.rand((len(step["embed.weight"]), 1), generator=generator) < 0.5
         state = {k: v + step[k] for k, v in parents[i % len(parents)].items()}
         parents += [state] if 0 < i <= 10 else []
         save_file(state, path)

@@ -3,15 +3,20 @@ from contextlib import ExitStack
 
 import numpy as np
 import pytest
+import torch
 
-from heritage.recovery.families import Similarity, by_threshold
-from heritage.recovery.incremental import place
+from heritage.recovery.distance import measure
+from heritage.recovery.families import Similarity, by_threshold, similarity
+from heritage.recovery.incremental import _beside_first, place
 from heritage.recovery.quality import assess, stable_ids
+from heritage.recovery.sketched import PrintedModel, sketch_stack, whole_sample
 from heritage.testing import relations as made
 from heritage.weights.checkpoint import Checkpoint
 from heritage.weights.fingerprinting import take_fingerprint
 
-from .conftest import Planter
+from .conftest import Planter, save
+
+_LAYER = {"query.weight": (16, 16), "dense.weight": (24, 16), "dense.bias": (24,), "norm.weight": (16,)}
 
 
 def prints_of(folder):
@@ -78,6 +83,37 @@ def test_a_family_of_500_takes_less_than_a_second(known):
     found = place("new-ft", prints["new-ft"], crowd)
     assert time.process_time() - start < 1.0
     assert found.family == "one"
+
+
+def test_one_row_is_the_row_of_all_pairs(known, tmp_path):
+    _, prints, _ = known
+    head = Planter(5).root()
+    head["classifier.weight"] = head["classifier.weight"][:3]
+    prints |= prints_of(save({"other-head": head}, tmp_path / "more"))
+    stack = sketch_stack([PrintedModel(n, p) for n, p in prints.items()])
+    likeness, squared = _beside_first(stack)
+    assert np.allclose(likeness, similarity(stack, whole_sample(stack)).z[0, 1:], rtol=1e-6, atol=1e-6)
+    whole = measure(stack, range(len(stack.models))).squared[:, 0, 1:]
+    assert np.isnan(whole).any()
+    assert np.allclose(squared, np.nansum(whole, axis=0), rtol=1e-4)
+
+
+@pytest.mark.slow
+def test_placing_one_model_in_a_large_family_of_many_tensors_takes_less_than_a_second(tmp_path):
+    rng = np.random.default_rng(0)
+    root = {f"layer.{i}.{k}": 0.1 * rng.normal(size=s) for i in range(50) for k, s in _LAYER.items()}
+    states = {"root": root}
+    for i in range(501):
+        parent = states[f"m{i // 3}"] if i > 9 else root
+        states[f"m{i}"] = {k: v + 0.005 * rng.normal(size=v.shape) for k, v in parent.items()}
+    tensors = {n: {k: torch.from_numpy(v).float() for k, v in state.items()} for n, state in states.items()}
+    folder = save(tensors, tmp_path)
+    prints = prints_of(folder)
+    new = prints.pop("m500")
+    start = time.process_time()
+    found = place("m500", new, {"one": prints}, lambda n: Checkpoint.open(folder / f"{n}.safetensors"))
+    assert time.process_time() - start < 1.0
+    assert [e.parent for e in found.parents] == ["m166"]
 
 
 def test_quality_names_outliers_and_is_stable_on_clear_families():
