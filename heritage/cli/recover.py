@@ -23,6 +23,23 @@ class Device(StrEnum):
     CUDA = "cuda"
 
 
+class Layers(StrEnum):
+    """Which layers are compared."""
+
+    ALL = "all"
+    ATTENTION = "attention"
+    DENSE = "dense"
+    LINEAR = "linear"
+
+
+class Distances(StrEnum):
+    """How distances of models that are too large for memory are measured."""
+
+    AUTO = "auto"
+    EXACT = "exact"
+    SKETCH = "sketch"
+
+
 def register(app: typer.Typer) -> None:
     """Add `recover` to `app`."""
     app.command("recover")(recover_folder)
@@ -38,6 +55,10 @@ def recover_folder(
         str, typer.Option(metavar="threshold|dbscan|kmeans|auto|...", help="How families are found.")
     ] = "threshold",
     device: Annotated[Device, typer.Option(help="Where distances are computed.")] = Device.CPU,
+    layers: Annotated[Layers, typer.Option(help="Which layers are compared.")] = Layers.ALL,
+    distances: Annotated[
+        Distances, typer.Option(help="Of models too large for memory: all products, or a sketch of each.")
+    ] = Distances.AUTO,
     output: Annotated[Path | None, typer.Option("--json", help="Write the result here instead of drawing it.")] = None,
     keep_going: Annotated[bool, typer.Option("--keep-going", help="Leave out files that cannot be read.")] = False,
 ) -> None:
@@ -45,7 +66,7 @@ def recover_folder(
     from heritage.recovery.models import open_folder
     from heritage.recovery.recover import recover
 
-    options = _options(tree, metric, families, device)
+    options = _options(tree, metric, families, device=device, layers=layers, distances=distances)
     with open_folder(folder, keep_going) as (models, skipped):
         found = recover(models, options, keep_going)
     for file in (*skipped, *found.skipped):
@@ -58,8 +79,8 @@ def recover_folder(
         output.write_text(json.dumps(found.document(), indent=1) + "\n", encoding="utf-8")
 
 
-def _options(tree: str, metric: str, families: str, device: Device) -> "Options":
-    """The methods of these names; an unknown one is a wrong use of the command."""
+def _options(tree: str, metric: str, families: str, **others: str) -> "Options":
+    """The options of these names; an unknown method is a wrong use of the command."""
     from heritage.errors import BadInput
     from heritage.flows.methods import load
     from heritage.recovery.recover import Options
@@ -67,7 +88,9 @@ def _options(tree: str, metric: str, families: str, device: Device) -> "Options"
 
     load(settings().recovery.plugins)
     try:
-        return Options(tree, metric, families, device=device.value)
+        return Options(
+            tree, metric, families, device=others["device"], distances=others["distances"], layers=others["layers"]
+        )
     except BadInput as error:
         raise typer.BadParameter(str(error)) from error
 

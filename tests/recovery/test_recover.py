@@ -219,6 +219,43 @@ def test_the_command_draws_trees(forest, saved):
     assert "also from" in result.stdout
 
 
+def test_the_command_compares_the_chosen_layers_only(planter, saved, tmp_path):
+    root, out = planter.root(), tmp_path / "out.json"
+    child = planter.finetuned(root, 0.05, ("layer.0.query.weight", "layer.0.value.weight"))
+    grandchild = planter.finetuned(child, 0.05, ("layer.0.query.weight", "layer.0.value.weight"))
+    far = planter.finetuned(root, 0.4, ("embed.weight", "layer.0.norm.weight"))
+    child |= {k: far[k] for k in ("embed.weight", "layer.0.norm.weight")}
+    folder = saved({"root": root, "child": child, "grandchild": grandchild})
+
+    def pairs(*options):
+        assert run(folder, "--tree", "distance", "--json", out, *options).exit_code == 0
+        return {frozenset((e["parent"], e["child"])) for e in json.loads(out.read_text())["edges"]}
+
+    chain = {frozenset(("root", "child")), frozenset(("child", "grandchild"))}
+    assert pairs("--layers", "attention") == chain
+    assert pairs("--layers", "all") == pairs() != chain
+    assert run(folder, "--layers", "norms").exit_code == 2
+    assert run(folder, "--distances", "rough").exit_code == 2
+    none = run(saved({n: {"blob.weight": torch.ones(8, 8)} for n in "ab"}), "--layers", "dense")
+    assert isinstance(none.exception, BadInput)
+
+
+@pytest.mark.parametrize(("distances", "sketched"), [("exact", False), ("sketch", True), ("auto", False)])
+def test_the_command_measures_distances_as_it_is_told(planter, saved, tmp_path, monkeypatch, distances, sketched):
+    import heritage.recovery.distance as distance
+    import heritage.recovery.stack as stack
+
+    asked = []
+    monkeypatch.setattr(stack, "KEEP_BYTES", 0)
+    monkeypatch.setattr(distance, "SKETCHED_FROM", 1000)
+    look = distance.sketched_slot
+    monkeypatch.setattr(distance, "sketched_slot", lambda *a: asked.append(a) or look(*a))
+    root = planter.root()
+    folder = saved({"root": root, "child": planter.finetuned(root, 0.03)})
+    assert run(folder, "--distances", distances, "--json", tmp_path / "o.json").exit_code == 0
+    assert bool(asked) == sketched
+
+
 def test_one_corrupt_file_among_fifty_is_named_and_can_be_left_out(forest, planter, saved, tmp_path):
     root = planter.root()
     folder = saved({**forest, **{f"more-{i}": planter.finetuned(root, 0.03) for i in range(49 - len(forest))}})
