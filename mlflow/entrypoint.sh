@@ -26,8 +26,9 @@ secret() {
     [ -n "$(printenv "$1" || true)" ] || fail "set $1, or $1_FILE to a file that holds it"
 }
 
-# these need not be set: the addresses may hold the password, and AWS knows other ways to find keys
-for name in PGPASSWORD AWS_SECRET_ACCESS_KEY; do
+# these need not be set: the addresses may hold the password, AWS knows other ways to find keys, and only webhooks
+# need a key for their secrets
+for name in PGPASSWORD AWS_SECRET_ACCESS_KEY MLFLOW_WEBHOOK_SECRET_ENCRYPTION_KEY; do
     [ -z "$(printenv "${name}_FILE" || true)" ] || secret "$name"
 done
 secret MLFLOW_BACKEND_STORE_URI

@@ -20,6 +20,7 @@ from heritage.registry import FAMILY
 UNKNOWN = "unknown"
 HEALTHS = (*STATUSES, UNKNOWN)
 DRIFT_TAG = "heritage.drift"
+_TRIGRAM = 3  # characters
 # worst first, as the fleet is listed
 _SEVERITY = {status: i for i, status in enumerate(("schema", "drift", "warning", "insufficient", "ok", UNKNOWN))}
 
@@ -35,11 +36,14 @@ CREATE INDEX IF NOT EXISTS card_name ON card (name);
 CREATE INDEX IF NOT EXISTS card_family ON card (family, health, name, number);
 CREATE INDEX IF NOT EXISTS card_health ON card (health, name, number);
 CREATE INDEX IF NOT EXISTS card_severity ON card (severity, effect DESC, name, number) WHERE window <> '';
+CREATE VIRTUAL TABLE IF NOT EXISTS model_text USING fts5 (name, tokenize = 'trigram');
 CREATE TABLE IF NOT EXISTS repair (
     plan TEXT PRIMARY KEY, model TEXT, window TEXT, decision TEXT, rung TEXT, record TEXT) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS repair_window ON repair (window DESC, plan);
 CREATE TABLE IF NOT EXISTS note (key TEXT PRIMARY KEY, value TEXT) WITHOUT ROWID;
 """
+# before the card is there; a name whose versions are all gone stays, and finds nothing
+_PUT_NAME = "INSERT INTO model_text SELECT ? WHERE NOT EXISTS (SELECT 1 FROM card WHERE name = ?)"
 # the verdict on a window never changes, so it stays while the card tells the same window
 _PUT_CARD = """
 INSERT INTO card (name, number, content, family, health, severity, window, aliases, run_id, seal, stamp, created_at_ms,
@@ -119,6 +123,7 @@ class Catalogue(LineageIndex):
         with self._writing():
             moved = [old for card in cards for old in self._left(card)]
             self._add_claims(known)
+            self._db.executemany(_PUT_NAME, ((name, name) for name in dict.fromkeys(card.name for card in cards)))
             self._db.executemany(_PUT_CARD, map(_row, cards))
             self._drop(moved)
 
@@ -152,6 +157,17 @@ class Catalogue(LineageIndex):
     def unjudged(self, limit: int) -> list[tuple[str, int, str]]:
         """Name, number and window of at most `limit` versions whose newest verdict was not read."""
         return self._rows("SELECT name, number, window FROM card WHERE read_window <> window LIMIT ?", [limit])
+
+    def names_with(self, text: str, limit: int) -> list[str] | None:
+        """Names of the models that contain `text`; None for more than `limit`, and for a text too short to look up."""
+        if len(text) < _TRIGRAM or "\0" in text:
+            return None
+        phrase = '"' + text.replace('"', '""') + '"'
+        asked = (
+            "SELECT DISTINCT name FROM model_text WHERE model_text MATCH ? AND instr(lower(name), lower(?)) > 0 LIMIT ?"
+        )
+        found = [row[0] for row in self._rows(asked, (phrase, text, limit + 1))]
+        return found if len(found) <= limit else None
 
     def forget(self, keys: Iterable[Key]) -> None:
         """Remove versions that were deleted, and contents that nobody else has."""

@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -14,6 +15,7 @@ from heritage.errors import BadInput, NotFound
 from heritage.names import printable
 
 MIN_PREFIX = 12
+_NAMES = 500
 _HEX = re.compile(r"[0-9a-f]{12,64}")
 _COLUMNS = """
 card.name, card.number, ifnull((SELECT digest FROM content WHERE id = card.content), ''), card.family, card.health,
@@ -40,10 +42,13 @@ class Wanted:
     health: str = ""
     family: str = ""
 
-    def clause(self) -> tuple[str, list[Any]]:
-        """The condition in SQL and its values."""
+    def clause(self, names: Sequence[str] | None = None) -> tuple[str, list[Any]]:
+        """The condition in SQL and its values; `names` are all that contain the query, where that is known."""
         parts, values = ["1"], []
-        if self.query:
+        if self.query and names is not None:
+            parts.append(f"name IN ({','.join('?' * len(names))})")
+            values += names
+        elif self.query:
             parts.append("instr(lower(name), lower(?)) > 0")
             values.append(self.query)
         for column, value in (("health", self.health), ("family", self.family)):
@@ -85,9 +90,10 @@ def digest_of(catalogue: Catalogue, address: str) -> str:
 
 def page(catalogue: Catalogue, wanted: Wanted, limit: int, cursor: str) -> tuple[list[ModelCard], str | None, int]:
     """Versions by name and number, the cursor of the next page, and how many there are in all."""
-    clause, values = wanted.clause()
-    # a text is looked for in the names' own index, which is a tenth of the table
-    source = "card INDEXED BY card_name" if wanted.query else "card"
+    names = catalogue.names_with(wanted.query, _NAMES) if wanted.query else None
+    clause, values = wanted.clause(names)
+    # a text that many names contain is looked for in their own index, which is a tenth of the table
+    source = "card INDEXED BY card_name" if wanted.query and names is None else "card"
     if wanted == Wanted():
         total = kept(catalogue).statistics.versions
     else:

@@ -209,6 +209,35 @@ def test_a_searched_text_is_never_a_pattern(catalogue, text):
     assert find.page(catalogue, find.Wanted(query="M-0000"), 10, "")[2] == 1
 
 
+@settings(max_examples=40)
+@given(
+    st.lists(st.text("abAB\"'*Éé_- ", min_size=1, max_size=8), min_size=1, max_size=8, unique=True),
+    st.text("abAB\"'*Éé_- ", min_size=1, max_size=5),
+)
+def test_names_are_found_by_any_part_of_them(tmp_path_factory, names, text):
+    def lower(told: str) -> str:  # as SQLite: ASCII letters
+        return "".join(c.lower() if c.isascii() else c for c in told)
+
+    with Catalogue(tmp_path_factory.mktemp("c") / "c.sqlite") as catalogue:
+        catalogue.put(ModelVersion(name, "1", digest(i), "", "") for i, name in enumerate(names))
+        gone = names[0]
+        catalogue.forget([(gone, 1)])
+        wanted = sorted(name for name in names[1:] if lower(text) in lower(name))
+        found, _, total = find.page(catalogue, find.Wanted(query=text), 100, "")
+        assert [card.name for card in found] == wanted
+        assert total == len(wanted)
+
+
+def test_a_text_that_many_names_contain_is_looked_for_one_by_one(catalogue, monkeypatch):
+    put(catalogue, *(entry(i) for i in range(9)))
+    expected = find.page(catalogue, find.Wanted(query="M-0000"), 4, "")
+
+    monkeypatch.setattr(find, "_NAMES", 3)
+
+    assert catalogue.names_with("M-0000", 3) is None
+    assert find.page(catalogue, find.Wanted(query="M-0000"), 4, "") == expected
+
+
 def test_tags_that_say_nonsense_leave_the_health_unknown():
     for tag in ("", "drift", "drift:", ":w", "broken:2026", "<b>:x", "OK:x"):
         card = card_of(ModelVersion("m", "1", digest(0), "", "", {"heritage.drift": tag}))

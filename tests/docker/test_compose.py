@@ -14,6 +14,7 @@ import yaml
 
 from heritage.errors import Misconfigured
 from heritage.local.production_files import expand, read_env, read_units
+from heritage.settings import ApiSettings
 
 PROJECT = Path(__file__).parents[2]
 DOCKER = PROJECT / "docker"
@@ -34,6 +35,10 @@ def compose(*overrides: str, **variables: str) -> subprocess.CompletedProcess[st
     return subprocess.run(
         command, env={"PATH": os.environ["PATH"], **variables}, capture_output=True, text=True, check=False
     )
+
+
+def scraped() -> list[dict[str, Any]]:
+    return yaml.safe_load((DOCKER / "observability/prometheus.yaml").read_text())["scrape_configs"]
 
 
 @pytest.fixture(scope="module")
@@ -86,6 +91,10 @@ def test_secrets_are_files_that_the_service_was_given(services):
         variables = service.get("environment", {})
         given = {secret["source"] for secret in service.get("secrets", [])}
         named = {Path(value).name for value in variables.values() if str(value).startswith("/run/secrets/")}
+        if name == "prometheus":  # it has a file of its own in place of variables
+            named |= {
+                Path(job["authorization"]["credentials_file"]).name for job in scraped() if "authorization" in job
+            }
         # a list that all services of a kind share may name one that only some of them use
         assert named - given <= {"airflow_passwords"}, name
         assert given <= named, name
@@ -135,11 +144,33 @@ def test_expansion():
         expand("${B}", {})
 
 
+def test_prometheus_asks_the_application_for_what_it_answers(services):
+    """The route, the token's variable and the names of metrics in the rules are those of the application."""
+    (job,) = [job for job in scraped() if job["job_name"] == "heritage-registry"]
+    prefix = re.search(r'"url_prefix": "([^"]+)"', (PROJECT / "plugins/heritage_plugin.py").read_text())
+    assert prefix is not None
+    assert job["metrics_path"] == f"{prefix[1]}/metrics"
+    told = services["airflow-api-server"]["environment"]["HERITAGE_API__METRICS_TOKEN_FILE"]
+    assert told == job["authorization"]["credentials_file"]
+    assert "metrics_token" in ApiSettings.model_fields
+    rules = yaml.safe_load((DOCKER / "observability/alerts.yaml").read_text())["groups"][0]["rules"]
+    asked = {name for rule in rules for name in re.findall(r"heritage_\w+", rule["expr"])}
+    answered = (PROJECT / "heritage/api/metrics.py").read_text()
+    assert asked
+    assert [name for name in asked if f'"{name}"' not in answered] == []
+
+
 def test_what_prometheus_and_the_collector_read_is_there():
-    scraped = yaml.safe_load((DOCKER / "observability/prometheus.yaml").read_text())
-    targets = [t for job in scraped["scrape_configs"] for config in job["static_configs"] for t in config["targets"]]
-    assert targets == ["otel-collector:8889", "seaweedfs:9327", "serve:8090", "127.0.0.1:9090"]
-    assert [(DOCKER / "observability" / file).exists() for file in scraped["rule_files"]] == [True]
+    targets = [t for job in scraped() for config in job["static_configs"] for t in config["targets"]]
+    assert targets == [
+        "otel-collector:8889",
+        "seaweedfs:9327",
+        "airflow-api-server:8080",
+        "serve:8090",
+        "127.0.0.1:9090",
+    ]
+    written = yaml.safe_load((DOCKER / "observability/prometheus.yaml").read_text())
+    assert [(DOCKER / "observability" / file).exists() for file in written["rule_files"]] == [True]
     collector = yaml.safe_load((DOCKER / "observability/otel.yaml").read_text())
     for pipeline in collector["service"]["pipelines"].values():
         for kind in ("receivers", "processors", "exporters"):

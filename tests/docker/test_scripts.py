@@ -40,11 +40,12 @@ def test_secrets_are_made_once_and_differ(tmp_path):
     assert sh("secrets.sh", str(folder)).returncode == 0
     second = {file.name: file.read_text() for file in folder.iterdir()}
 
-    assert len(set(first.values())) == len(first) == 15
+    assert len(set(first.values())) == len(first) == 17
     assert {name for name in first if first[name] != second[name]} == {"redis_password"}
     assert stat.S_IMODE(folder.stat().st_mode) == 0o700
     assert set(json.loads(first["airflow_passwords"])) == {"admin", "approver", "viewer"}
-    Fernet(first["airflow_fernet_key"].encode())
+    for name in ("airflow_fernet_key", "mlflow_webhook_key"):
+        Fernet(first[name].encode())
 
 
 def test_the_entrypoint_reads_secrets_and_leaves_no_names_of_files(tmp_path):
@@ -59,11 +60,13 @@ def test_the_entrypoint_reads_secrets_and_leaves_no_names_of_files(tmp_path):
             HERITAGE_S3__SECRET_KEY_FILE=f"{tmp_path}/s3",
             LOGS_S3_ENDPOINT="http://seaweedfs:8333",
             LOGS_S3_SECRET_FILE=f"{tmp_path}/logs",
+            HERITAGE_API__METRICS_TOKEN_FILE=f"{tmp_path}/logs",
         )
     )
 
     assert found["AIRFLOW__CELERY__BROKER_URL"] == "redis://:secret-of-redis@redis:6379/0"
     assert found["HERITAGE_S3__SECRET_KEY"] == "secret-of-s3"
+    assert found["HERITAGE_API__METRICS_TOKEN"] == "secret-of-logs"
     assert json.loads(found["AIRFLOW_CONN_HERITAGE_LOGS"])["password"] == "secret-of-logs"
     assert not [name for name in found if name.endswith("_FILE") or name == "REDIS_PASSWORD"]
 
