@@ -44,7 +44,8 @@ class Wanted:
 
     def clause(self, names: Sequence[str] | None = None) -> tuple[str, list[Any]]:
         """The condition in SQL and its values; `names` are all that contain the query, where that is known."""
-        parts, values = ["1"], []
+        parts: list[str] = ["1"]
+        values: list[Any] = []
         if self.query and names is not None:
             parts.append(f"name IN ({','.join('?' * len(names))})")
             values += names

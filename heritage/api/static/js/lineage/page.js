@@ -13,6 +13,7 @@ import { searchField } from "./search.js";
 
 // what is fetched of a family at first; the rest comes when it is asked for
 const AT_FIRST = 2000;
+const AT_LEAST = 100; // of each root, however much is there already
 const A_STEP = 500;
 
 export async function render(root, { id }) {
@@ -88,7 +89,8 @@ class Page {
       this.cut = own.truncated;
       const roots = own.nodes.filter((node) => node.parents === 0 && node.id !== own.root).slice(0, 4);
       for (const { id: top } of roots) {
-        const rest = await api.lineage(top, { direction: "descendants", limit: AT_FIRST });
+        const room = Math.max(AT_LEAST, AT_FIRST - this.kin.nodes.size);
+        const rest = await api.lineage(top, { direction: "descendants", limit: room });
         this.kin.add(rest);
         this.cut ||= rest.truncated;
       }
