@@ -13,7 +13,7 @@ from heritage.storage import ObjectStore
 from tests.bench.pages import family
 from tests.browser.site import serving
 
-VERSIONS, AT_FIRST = 3_000, 2_000
+VERSIONS, AT_FIRST = 5_000, 2_000
 
 
 @pytest.fixture(scope="module")
