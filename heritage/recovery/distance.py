@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from heritage.errors import BadInput
 from heritage.recovery.architecture import Slot
 from heritage.recovery.device import product_on
 from heritage.recovery.models import NotFinite
@@ -15,6 +16,7 @@ from heritage.recovery.stack import Comparable, Floats
 from heritage.recovery.streamed import IMMENSE, SKETCHED_FROM, immense, sketched_slot
 
 Matrix = NDArray[np.float64]
+MOST_VALUES = 2**29  # of all pairs in all slots, 4 GiB
 _BLOCK_BYTES = 2**21
 _WORTH_THREADS = 2**26
 _MANY = 12  # models for which products cost more than sketches
@@ -48,9 +50,14 @@ def measure(stack: Comparable, members: Sequence[int], device: str = "cpu", exac
     Values are centred on the family's mean before the product: steps are a thousandth of the norm, and a product of
     uncentred float32 values would lose them. Cost: K slots, n^2 P multiplications, memory of one tile a thread and
     K n^2. `device` may be 'cuda' where torch finds one; else `Misconfigured`. Raises `NotFinite` for a model with
-    weights that are NaN, infinite or immense.
+    weights that are NaN, infinite or immense, and `BadInput` where there are more than `MOST_VALUES` distances.
     """
     count = len(stack.slots), len(members)
+    if count[0] * count[1] ** 2 > MOST_VALUES:
+        raise BadInput(
+            f"distances of all pairs of {count[1]} models in {count[0]} tensors are more than {MOST_VALUES} numbers; "
+            "recover parts of the family at a time, or compare fewer layers (--layers)"
+        )
     squared = np.full((*count, len(members)), np.nan)
     norms, sums = np.full(count, np.nan), np.full(count, np.nan)
     order, multiply = np.asarray(members), product_on(device)

@@ -1,5 +1,7 @@
 """Minimum spanning arborescence of a dense directed graph (Chu and Liu 1965, Edmonds 1967)."""
 
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -9,7 +11,8 @@ Matrix = NDArray[np.float64]
 def minimum_arborescence(cost: Matrix) -> dict[int, int]:
     """Parent of every node but the root, of least total cost; `cost[i, j]` is that of the edge i -> j.
 
-    The root is chosen so that the total is least. Infinite costs are no edges. O(n^3) in the worst case.
+    The root is chosen so that the total is least. Infinite costs are no edges. O(n^3) in the worst case, with memory
+    of three matrices.
     """
     n = len(cost)
     finite = cost[np.isfinite(cost)]
@@ -22,31 +25,49 @@ def minimum_arborescence(cost: Matrix) -> dict[int, int]:
     return {c - 1: parent[c] - 1 for c in range(1, n + 1) if parent[c] != 0}
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class _Contraction:
+    """A circle made one node, the last: `parents` before, nodes of the `circle`, all others in `rest` (the first is
+    the source); through which of the circle each of `rest` is entered at least cost, and left for."""
+
+    parents: list[int]
+    circle: list[int]
+    rest: list[int]
+    entered: list[int]
+    left: list[int]
+
+
 def _rooted(cost: Matrix) -> list[int]:
     """Parents in the least arborescence from node 0 (whose own entry is -1)."""
-    n = len(cost)
-    parent = [-1] + [int(np.argmin(cost[:, c])) for c in range(1, n)]
-    circle = _circle(parent)
-    if not circle:
-        return parent
-    inside = np.zeros(n, bool)
-    inside[circle] = True
-    nodes = np.array(circle)
+    done: list[_Contraction] = []
+    while circle := _circle(parents := [-1, *cost[:, 1:].argmin(0).tolist()]):
+        cost, contraction = _contracted(cost, parents, circle)
+        done.append(contraction)
+    for contraction in reversed(done):
+        parents = _expanded(contraction, parents)
+    return parents
+
+
+def _contracted(cost: Matrix, parents: list[int], circle: list[int]) -> tuple[Matrix, _Contraction]:
+    nodes, inside = np.array(circle), np.zeros(len(cost), bool)
+    inside[nodes] = True
     rest = np.flatnonzero(~inside)
-    own = np.array([cost[parent[c], c] for c in circle])
-    enter = cost[np.ix_(rest, nodes)] - own[None, :]
+    enter = cost[np.ix_(rest, nodes)] - cost[np.array(parents)[nodes], nodes]
     leave = cost[np.ix_(nodes, rest)]
     small = np.full((len(rest) + 1,) * 2, np.inf)
     small[:-1, :-1] = cost[np.ix_(rest, rest)]
     small[:-1, -1], small[-1, :-1] = enter.min(1), leave.min(0)
     small[:, 0] = np.inf
-    found = _rooted(small)
-    for i, node in enumerate(rest[1:], start=1):
-        parent[node] = int(rest[found[i]]) if found[i] < len(rest) else circle[int(np.argmin(leave[:, i]))]
-    came = found[len(rest)]
-    entry = circle[int(np.argmin(enter[came]))]
-    parent[entry] = int(rest[came])
-    return parent
+    return small, _Contraction(parents, circle, rest.tolist(), enter.argmin(1).tolist(), leave.argmin(0).tolist())
+
+
+def _expanded(made: _Contraction, found: list[int]) -> list[int]:
+    """Parents before the contraction from those after it: the circle is opened where it is entered."""
+    parents, last = list(made.parents), len(made.rest)
+    for i, node in enumerate(made.rest[1:], start=1):
+        parents[node] = made.rest[found[i]] if found[i] < last else made.circle[made.left[i]]
+    parents[made.circle[made.entered[found[last]]]] = made.rest[found[last]]
+    return parents
 
 
 def _circle(parent: list[int]) -> list[int]:

@@ -11,7 +11,7 @@ from heritage.recovery.sample import Sample
 from heritage.recovery.stack import Comparable
 
 Z_SCORE = 12.0
-_BLOCK = 512
+_BLOCK = 128
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -49,7 +49,8 @@ def similarity(stack: Comparable, sample: Sample) -> Similarity:
 def likely_related(stack: Comparable, sample: Sample, z_score: float = Z_SCORE) -> NDArray[np.int64]:
     """Labels like those of `by_threshold`, without keeping all pairs: for thousands of models.
 
-    Models are compared block by block in the matrices that all of them have. Cost: n^2 products, memory of n rows.
+    Models are compared block by block in the matrices that all of them have. Cost: n^2 products, memory of
+    n rows and of the pairs of one block.
     """
     from scipy.sparse import coo_matrix
     from scipy.sparse.csgraph import connected_components
@@ -68,13 +69,16 @@ def likely_related(stack: Comparable, sample: Sample, z_score: float = Z_SCORE) 
     rows = np.concatenate(unit, axis=1)
     rows /= np.sqrt(rows.shape[1])
     least, n = z_score / np.sqrt(rows.shape[1]), len(rows)
-    pairs = []
+    labels = np.arange(n)
     for start in range(0, n, _BLOCK):
-        near = np.argwhere(rows[start : start + _BLOCK] @ rows.T > least)
-        pairs.append(near + np.array([start, 0]))
-    i, j = np.concatenate(pairs).T
-    graph = coo_matrix((np.ones(len(i), np.int8), (i, j)), (n, n))
-    return np.asarray(connected_components(graph, directed=False)[1], np.int64)
+        i, j = np.nonzero(rows[start : start + _BLOCK] @ rows.T > least)
+        # what is joined already goes along as one edge a model, so that pairs of one block are kept at a time
+        ends = np.concatenate([i + start, np.arange(n)]), np.concatenate([j, labels])
+        graph = coo_matrix((np.ones(len(ends[0]), np.int8), ends), (n, n))
+        labels = np.asarray(connected_components(graph, directed=False)[1], np.int64)
+        first = np.unique(labels, return_index=True)[1]
+        labels = first[labels]
+    return np.unique(labels, return_inverse=True)[1]
 
 
 def by_threshold(similar: Similarity, z_score: float = Z_SCORE) -> NDArray[np.int64]:

@@ -1,6 +1,7 @@
 import json
 import os
 import random
+import resource
 
 import numpy as np
 import pytest
@@ -16,7 +17,7 @@ from heritage.recovery.recover import Options, recover, recover_fingerprints
 from heritage.testing import relations as made
 from heritage.weights.fingerprinting import take_fingerprint
 
-from .conftest import Planter
+from .conftest import SHAPES, Planter
 
 
 def recovered(folder, options=Options(), keep_going=False):  # noqa: B008
@@ -292,6 +293,29 @@ def test_thousands_of_models_are_parted_before_pairs_are_kept(saved, monkeypatch
     monkeypatch.setattr(module, "MOST_TOGETHER", 2)
     with pytest.raises(BadInput, match="a family of 3 models is more than 2"):
         recovered(folder)
+
+
+def test_more_distances_than_memory_holds_are_refused(forest, saved, monkeypatch):
+    import heritage.recovery.distance as module
+
+    monkeypatch.setattr(module, "MOST_VALUES", 9**2 * len(SHAPES) - 1)
+    with pytest.raises(BadInput, match=r"all pairs of 9 models in 10 tensors.*--layers"):
+        recovered(saved(forest))
+    assert recovered(saved(forest), Options(layers="linear"))[0]["edges"]
+
+
+@pytest.mark.slow
+def test_ten_thousand_models_of_one_family_are_refused_in_bounded_memory(tmp_path):
+    generator = torch.Generator().manual_seed(0)
+    root = torch.randn(32, 24, generator=generator)
+    for i in range(10_000):
+        save_file(
+            {"a.weight": root + 0.03 * torch.randn(root.shape, generator=generator)}, tmp_path / f"{i}.safetensors"
+        )
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with pytest.raises(BadInput, match="a family of 10000 models is more than 3000"):
+        recovered(tmp_path)
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 2**20  # kB
 
 
 @pytest.mark.slow

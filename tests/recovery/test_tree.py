@@ -2,6 +2,7 @@ from itertools import pairwise
 
 import networkx as nx
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -54,6 +55,16 @@ def test_the_arborescence_costs_what_networkx_finds(seed, n):
     parents = minimum_arborescence(cost)
     assert len(parents) == n - 1
     assert sum(cost[p, c] for c, p in parents.items()) == expected
+
+
+@pytest.mark.slow
+def test_the_arborescence_of_a_long_chain_of_circles_is_found():
+    n = 1100
+    cost = np.full((n, n), np.inf)
+    forward, back = np.arange(n - 1), np.arange(1, n)
+    cost[forward, back], cost[back, forward] = 1.0 + np.arange(n - 1), 0.5 + np.arange(n - 1)
+    parents = minimum_arborescence(cost)
+    assert parents == {i: i + 1 for i in range(n - 1)}
 
 
 @given(seeds, st.integers(2, 10))
