@@ -3,6 +3,7 @@
     python tests/bench/repair.py gain --seeds 6 --architectures cnn-batchnorm,mlp-layernorm --rows 64,256
     python tests/bench/repair.py apply --gib 2
     python tests/bench/repair.py query --seeds 5
+    python tests/bench/repair.py peers
 
 Families are trained once and kept under --cache. Run it on an idle machine; figures of accuracy do not depend on it.
 """
@@ -20,6 +21,7 @@ import numpy as np
 import torch
 from repair_apply import bench_apply
 from repair_family import BUILDERS, KINDS, Data, Family, State, draw, load_data, make_family
+from repair_peers import bench_peers
 from repair_query import bench_query
 
 from heritage.repair.choose import choose_candidate
@@ -209,10 +211,12 @@ def main() -> None:
     query.add_argument("--seeds", type=int, default=5)
     query.add_argument("--first-seed", type=int, default=100)
     query.add_argument("--budgets", default="32,128")
+    parts.add_parser("peers")
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     run: dict[str, Callable[[argparse.Namespace], None]] = {
         "gain": bench_gain, "apply": bench_apply, "query": bench_query,
+        "peers": bench_peers,
     }  # fmt: skip
     run[arguments.part](arguments)
 
