@@ -107,7 +107,7 @@ class SketchStack:
         out = []
         for k, slot in enumerate(self.slots):
             kept = [self.models[i].print.stretch_places(slot.name) for i in np.flatnonzero(self.present[k]).tolist()]
-            out.append(min(kept, key=len)[:, : min(p.shape[1] for p in kept)])
+            out.append(common_places(kept, slot.size // max(1, slot.shape[0] if slot.shape else 1)))
         return out
 
     def stretch(self, k: int) -> int:
@@ -121,15 +121,27 @@ class SketchStack:
         for k, (slot, places) in enumerate(zip(self.slots, self._segments, strict=True)):
             for i in np.flatnonzero(self.present[k]).tolist() if places.size else ():
                 p = self.models[i].print
-                common = np.isin(p.stretch_places(slot.name)[:, 0], places[:, 0])
-                kept = p.stretches(slot.name)[common, : places.shape[1]]
-                values[i, bounds[k] : bounds[k + 1]] = kept.reshape(-1)
+                common = np.isin(p.stretch_places(slot.name), places)
+                values[i, bounds[k] : bounds[k + 1]] = p.stretches(slot.name)[common]
         return Sample(values, bounds)
 
     def dtype(self, i: int, k: int) -> str:
         """The stored type of slot k in model i."""
         p = self.models[i].print
         return p.dtypes[p.index[self.slots[k].name]]
+
+
+def common_places(kept: Sequence[NDArray[np.int64]], columns: int) -> NDArray[np.int64]:
+    """The places that are in all of `kept`, each a block of (rows, stretch) of a matrix with so many columns."""
+    first = kept[0]
+    if all(p.shape == first.shape and np.array_equal(p[:, :1], first[:, :1]) for p in kept[1:]):
+        return first
+    if not all(p.size for p in kept):
+        return np.zeros((0, 0), np.int64)
+    rows = set.intersection(*(set((p[:, 0] // columns).tolist()) for p in kept))
+    start = max(int(p[0, 0]) % columns for p in kept)
+    end = min(int(p[0, -1]) % columns + 1 for p in kept)
+    return np.array(sorted(rows), np.int64)[:, None] * columns + np.arange(start, max(start, end))
 
 
 def sketch_stack(models: Sequence[PrintedModel], layers: str = "all") -> SketchStack:

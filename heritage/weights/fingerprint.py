@@ -20,7 +20,8 @@ from heritage.weights.grid import GridEvidence
 from heritage.weights.moments import TensorMoments
 from heritage.weights.sketch import fold
 
-SKETCH_BUDGET = 10_240  # float32 of all tensors' own sketches together: 40 kB beside the 16 kB of the whole sketch
+SKETCH_BUDGET = 10_240  # float32 of all tensors' own sketches together
+WHOLE = 1024  # buckets of the sketch of all tensors together
 # what BatchNorm keeps beside its weights: clocks and statistics, not steps of training
 _BUFFERS = frozenset(["running_mean", "running_var", "num_batches_tracked"])
 
@@ -65,10 +66,11 @@ class TensorPrint:
 class Fingerprint:
     """One model. Arrays run over `names`, in name order, shape (T,).
 
-    `digest` is the checkpoint's, '' where digests were not asked for. `sketch` float32 (WIDTH,) is over all float
+    `digest` is the checkpoint's, '' where digests were not asked for. `sketch` float32 (WHOLE,) is over all float
     tensors but buffers. `own_sketches` holds each tensor's own, one after the other, `widths[i]` floats each.
     `counters` are the values of BatchNorm's `num_batches_tracked`. `segments[i]` rows of each tensor have a stretch of
-    values in `sampled`, one after the other; 0 everywhere in fingerprints of format 1.
+    values in `sampled`, one after the other, `spans[i]` long where there are as many (`fingerprint_sample.places`);
+    0 everywhere in fingerprints of format 1.
     """
 
     digest: str
@@ -88,6 +90,7 @@ class Fingerprint:
     own_sketches: NDArray[np.float32]
     counters: Mapping[str, int] = field(default_factory=dict)
     segments: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
+    spans: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
     sampled: NDArray[np.float32] = field(default_factory=lambda: np.zeros(0, np.float32))
 
     @cached_property
@@ -160,8 +163,10 @@ class Fingerprint:
 
     @cached_property
     def _places(self) -> list[NDArray[np.int64]]:
-        kept = self.segments if len(self.segments) else np.zeros(len(self.names), np.int64)
-        return [places(n, d, s, int(k)) for n, d, s, k in zip(self.names, self.dtypes, self.shapes, kept, strict=True)]
+        nothing = np.zeros(len(self.names), np.int64)
+        kept = (self.segments, self.spans) if len(self.segments) else (nothing, nothing)
+        each = zip(self.names, self.dtypes, self.shapes, *(k.tolist() for k in kept), strict=True)
+        return [places(name, dtype, shape, count, span) for name, dtype, shape, count, span in each]
 
     @cached_property
     def _sample_starts(self) -> NDArray[np.int64]:

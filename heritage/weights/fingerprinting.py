@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from heritage.weights.checkpoint import Checkpoint, TensorInfo, digest_start, model_digest
 from heritage.weights.dtypes import BITS, decode
-from heritage.weights.fingerprint import SKETCH_BUDGET, Fingerprint, is_buffer
+from heritage.weights.fingerprint import SKETCH_BUDGET, WHOLE, Fingerprint, is_buffer
 from heritage.weights.fingerprint_sample import places, segments
 from heritage.weights.grid import GridEvidence, grid_evidence
 from heritage.weights.moments import RowMoments, combine, join, row_moments
@@ -67,10 +67,10 @@ class _Pass:
         self.whole = np.zeros(WIDTH)
         self.current = np.zeros(WIDTH)
         self.own: list[NDArray[np.float64]] = []
-        self.segments = _segments(self.tensors)
+        self.segments, self.spans = _segments(self.tensors)
         self.places = [
-            places(t.name, t.dtype, t.shape, int(k)).reshape(-1)
-            for t, k in zip(self.tensors, self.segments, strict=True)
+            places(t.name, t.dtype, t.shape, int(k), int(s)).reshape(-1)
+            for t, k, s in zip(self.tensors, self.segments, self.spans, strict=True)
         ]
         self.sampled = [np.zeros(p.size, np.float32) for p in self.places]
         self.first_rows: list[int] = []
@@ -189,23 +189,24 @@ class _Pass:
             masks=np.array(masks, np.uint64)[order],
             grids=tuple(self.grids[i] for i in order),
             digests=tuple(digests.get(t.name, "")[:32] for t in tensors),
-            sketch=_stored(self.whole),
+            sketch=_stored(fold(self.whole, WHOLE)),
             widths=self.widths[order],
             own_sketches=_stored(np.concatenate(own)) if own else np.zeros(0, np.float32),
             counters=dict(sorted(self.counters.items())),
             segments=self.segments[order],
+            spans=self.spans[order],
             sampled=np.concatenate([self.sampled[i] for i in order]) if len(order) else np.zeros(0, np.float32),
         )
 
 
-def _segments(tensors: Sequence[TensorInfo]) -> NDArray[np.int64]:
-    """Rows of each tensor to keep a stretch of; they depend on names, not on the order of `tensors`."""
+def _segments(tensors: Sequence[TensorInfo]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Rows of each tensor to keep a stretch of, and its length; they depend on names, not on the order of `tensors`."""
     order = sorted(range(len(tensors)), key=lambda i: tensors[i].name)
     named = [tensors[i] for i in order]
     wanted = np.array([t.is_float and not is_buffer(t.name) for t in named], bool)
-    out = np.zeros(len(tensors), np.int64)
-    out[order] = segments([t.name for t in named], [t.shape for t in named], wanted)
-    return out
+    out = np.zeros((2, len(tensors)), np.int64)
+    out[:, order] = segments([t.name for t in named], [t.shape for t in named], wanted)
+    return out[0], out[1]
 
 
 def _clean(values: Rows, low: Rows, high: Rows) -> int:

@@ -15,14 +15,14 @@ from hypothesis import strategies as st
 
 from heritage.errors import BadInput, NotFound
 from heritage.weights.checkpoint import Checkpoint
-from heritage.weights.fingerprint import Fingerprint, common_tensors, stacked_sketches
+from heritage.weights.fingerprint import WHOLE, Fingerprint, common_tensors, stacked_sketches
 from heritage.weights.fingerprint_codec import from_bytes, to_bytes
-from heritage.weights.fingerprint_sample import SAMPLE_BUDGET, SEGMENT, places, segments
+from heritage.weights.fingerprint_sample import BLOCK_SIDE, SAMPLE_BUDGET, SEGMENT, places, segments
 from heritage.weights.fingerprinting import take_fingerprint
-from heritage.weights.sketch import WIDTH, fold, ones_sketch, widths
+from heritage.weights.sketch import fold, ones_sketch, widths
 from heritage.weights.write import write_safetensors
 
-FIRST, GOLDEN = (Path(__file__).parent / "golden" / f"fingerprint-{version}.npz" for version in (1, 2))
+FIRST, SECOND, GOLDEN = (Path(__file__).parent / "golden" / f"fingerprint-{version}.npz" for version in (1, 2, 3))
 Tensors = dict[str, torch.Tensor]
 
 
@@ -178,15 +178,24 @@ def test_some_values_of_matrices_are_kept_as_they_are(tmp_path: Path, dtype: tor
         np.testing.assert_array_equal(values, tensors[name].to(dtype).float().numpy().ravel()[places_])
     rows = {name: len(result.stretches(name)) for name in result.names}
     assert rows["word_embeddings.weight"] > 90
-    assert min(rows["layer.0.query.weight"], rows["layer.0.up.weight"]) >= 20
+    assert rows["layer.0.query.weight"] == rows["layer.0.up.weight"] == BLOCK_SIDE
     assert rows["layer.0.norm.weight"] == 0
-    assert result.stretches("layer.0.query.weight").shape[1] == (SEGMENT if dtype == torch.float32 else 2 * SEGMENT)
+    longer = 1 if dtype == torch.float32 else 2
+    assert result.stretches("word_embeddings.weight").shape[1] == longer * SEGMENT
+    assert result.stretches("layer.0.up.weight").shape[1] == longer * BLOCK_SIDE
+    assert result.stretches("layer.0.query.weight").shape[1] == min(48, longer * BLOCK_SIDE)
 
 
-@given(st.integers(1, 900), st.integers(1, 300), st.integers(1, 400), st.integers(1, 400))
-def test_fewer_stretches_are_a_part_of_more(rows: int, columns: int, count: int, other: int) -> None:
+@given(
+    st.integers(1, 900),
+    st.integers(1, 300),
+    st.integers(1, 400),
+    st.integers(1, 400),
+    st.sampled_from([16, BLOCK_SIDE]),
+)
+def test_fewer_stretches_are_a_part_of_more(rows: int, columns: int, count: int, other: int, span: int) -> None:
     few, many = sorted((min(count, rows), min(other, rows)))
-    a, b = places("w", "F32", (rows, columns), few), places("w", "BF16", (rows, columns), many)
+    a, b = places("w", "F32", (rows, columns), few, span), places("w", "BF16", (rows, columns), many, span)
     assert set(a.ravel().tolist()) <= set(b.ravel().tolist())
     assert b.max() < rows * columns
     assert (np.diff(b[:, 0]) >= columns).all()
@@ -196,8 +205,10 @@ def test_fewer_stretches_are_a_part_of_more(rows: int, columns: int, count: int,
 def test_stretches_stay_within_the_budget(tensors: list[tuple[str, list[int]]]) -> None:
     tensors = sorted((f"{name}.{i}", shape) for i, (name, shape) in enumerate(tensors))
     shapes = [tuple(s) for _, s in tensors]
-    count = segments([n for n, _ in tensors], shapes, np.ones(len(tensors), bool))
-    assert count.sum() * SEGMENT <= SAMPLE_BUDGET + SEGMENT * len(tensors)
+    count, spans = segments([n for n, _ in tensors], shapes, np.ones(len(tensors), bool))
+    kept = sum(places(n, "F32", s, k, w).size for (n, _), s, k, w in zip(tensors, shapes, count, spans, strict=True))
+    assert kept <= SAMPLE_BUDGET + SEGMENT * len(tensors)
+    assert np.array_equal(count > 0, spans > 0)
     assert all(k == 0 or (len(s) > 1 and k <= s[0]) for k, s in zip(count.tolist(), shapes, strict=True))
 
 
@@ -237,7 +248,7 @@ def test_squared_distances_are_kept_for_the_whole_and_for_each_tensor(tmp_path: 
         # few elements are kept without loss
         assert abs(estimate["norm.weight"] / exact["norm.weight"] - 1) < 1e-2
         whole = ((prints[i].sketch.astype(float) - prints[0].sketch) ** 2).sum()
-        assert abs(whole / sum(exact.values()) - 1) < 5 * np.sqrt(2 / WIDTH)
+        assert abs(whole / sum(exact.values()) - 1) < 5 * np.sqrt(2 / WHOLE)
         assert abs(sum(estimate.values()) / sum(exact.values()) - 1) < 0.15
 
 
@@ -336,7 +347,7 @@ def test_size_stays_within_64_kb_and_100_bytes_a_tensor(tmp_path: Path) -> None:
         assert size <= 64_000 + 100 * len(tensors)
 
 
-@pytest.mark.parametrize("path", [FIRST, GOLDEN], ids=lambda p: p.stem)
+@pytest.mark.parametrize("path", [FIRST, SECOND, GOLDEN], ids=lambda p: p.stem)
 def test_a_fingerprint_of_every_release_is_still_read_and_made(tmp_path: Path, path: Path) -> None:
     golden = from_bytes(path.read_bytes(), str(path))
     write_safetensors(tmp_path / "m.safetensors", golden_model())
@@ -349,10 +360,20 @@ def test_a_fingerprint_of_every_release_is_still_read_and_made(tmp_path: Path, p
         np.testing.assert_allclose(getattr(now.moments, part), getattr(golden.moments, part), rtol=1e-6, atol=1e-9)
     np.testing.assert_allclose(now.sketch, golden.sketch, rtol=1e-6, atol=1e-6)
     np.testing.assert_allclose(now.own_sketches, golden.own_sketches, rtol=1e-6, atol=1e-6)
-    kept = path == GOLDEN
-    np.testing.assert_array_equal(golden.segments, now.segments * kept)
-    np.testing.assert_array_equal(golden.sampled, now.sampled[: now.sampled.size * kept])
-    assert golden.stretches("a.weight").shape == (now.stretches("a.weight").shape if kept else (0, 0))
+    if path == GOLDEN:
+        assert to_bytes(golden) == path.read_bytes()
+        for part in ("segments", "spans", "sampled"):
+            np.testing.assert_array_equal(getattr(golden, part), getattr(now, part))
+
+
+def test_what_earlier_releases_kept_is_where_it_was() -> None:
+    first, second = (from_bytes(p.read_bytes(), str(p)) for p in (FIRST, SECOND))
+    assert first.stretches("a.weight").shape == (0, 0)
+    assert second.stretches("a.weight").shape == (106, 16)
+    assert second.stretches("b.weight").shape == (64, 32)
+    for name in ("a.weight", "b.weight"):
+        whole = golden_model()[name].astype(np.float32).ravel()
+        np.testing.assert_array_equal(second.stretches(name), whole[second.stretch_places(name)])
 
 
 def changed(**parts: object) -> bytes:
@@ -370,11 +391,16 @@ def changed(**parts: object) -> bytes:
 @pytest.mark.parametrize(
     "parts",
     [
-        {"version": 3},
+        {"version": 4},
+        {"version": 2},
         {"version": 1.5},
         {"segments": np.zeros(4, np.uint16)},
         {"segments": np.full(5, 60_000, np.uint16)},
         {"segments": np.array([0, 0, 0, 0, 1], np.uint16)},
+        {"segments": np.array([0, 106, 64, 0, 0], np.uint16), "spans": np.zeros(5, np.uint16)},
+        {"spans": np.full(5, 60_000, np.uint16)},
+        {"spans": np.full(5, 16, np.uint16)},
+        {"sampled": np.zeros((4, 3), np.uint8)},
         {"sampled": np.zeros(3, np.float32)},
         {"shapes": [[300], [2**61, 2**61], [64, 64], [], [0, 3]]},
         {"format": "other"},
@@ -391,8 +417,10 @@ def changed(**parts: object) -> bytes:
         {"squares": np.zeros(4)},
         {"squares": np.zeros(5, np.float32)},
         {"squares": np.zeros(5, np.complex128)},
-        {"sketch": np.zeros(4095, np.float32)},
-        {"own_sketches": np.zeros(3, np.float32)},
+        {"sketch": np.zeros(1024, np.float32)},
+        {"sketch": np.zeros((4, 1023), np.uint8)},
+        {"sketch": np.zeros((3, 1024), np.uint8)},
+        {"own_sketches": np.zeros((4, 3), np.uint8)},
         {"widths": np.full(5, 3, np.uint16)},
         {"grids": np.zeros((4, 3), np.uint16)},
         {"digests": np.zeros(79, np.uint8)},

@@ -11,6 +11,7 @@ from heritage.recovery.precision import rounding_variance
 _MOST_SLOTS = 6
 _SKETCH_FROM, _SKETCH = 256, 96
 _SLACK = 3.0
+_LEAST_REST, _GAP = 3, 10.0
 
 Matrix = NDArray[np.float64]
 
@@ -61,30 +62,36 @@ def rank_of(a: NDArray[np.float32], b: NDArray[np.float32], pa: str, pb: str) ->
 
 
 def _changed(family: Family, p: int, c: int) -> list[int]:
+    """The matrices that changed, heads apart, in the order of slots: ranks of several pairs are those of the same."""
     d2 = family.distances.squared[:, p, c]
-    size = family.distances.norms[:, p] + family.distances.norms[:, c]
     matrix = np.array([s.is_matrix for s in family.stack.slots]) & ~family.heads
     with np.errstate(invalid="ignore"):
-        moved = matrix & (family.equal[:, p, c] < 1.0) & (d2 > 0)
-    return [int(k) for k in np.argsort(-np.nan_to_num(d2 / np.maximum(size, 1e-30))) if moved[k]]
+        return np.flatnonzero(matrix & (family.equal[:, p, c] < 1.0) & (d2 > 0)).tolist()
 
 
 def _rank(a: NDArray[np.float32], b: NDArray[np.float32], pa: str, pb: str) -> tuple[int, Matrix | None] | None:
     """Rank of b - a and what it leaves over; (rank, None) for large matrices; None if the rank is not low."""
     difference = b.astype(np.float64) - a
-    noise = float(np.mean((rounding_variance(a, pa) + rounding_variance(b, pb)) / 2))
+    rounding = float(np.mean((rounding_variance(a, pa) + rounding_variance(b, pb)) / 2))
+    noise = rounding + _of_product(difference)
     low = min(difference.shape) // 2
     if min(difference.shape) > _SKETCH_FROM:
         return _sketched_rank(difference, noise)
     u, s, vt = np.linalg.svd(difference, full_matrices=False)
     beyond = np.append(np.cumsum(s[::-1] ** 2)[::-1], 0.0)
     m, n = difference.shape
-    left = noise * (m - np.arange(len(beyond))) * (n - np.arange(len(beyond)))
-    rank = int(np.argmax(beyond <= _SLACK * left + 1e-30))
-    if rank > low or (rank == low and low < 4):
+    left = (m - np.arange(len(beyond))) * (n - np.arange(len(beyond)))
+    rank = int(np.argmax(beyond <= _SLACK * noise * left + 1e-30))
+    if rank == low < 4 or (rank > low and not _gap(s, rank)):
         return None
     residue = difference - (u[:, :rank] * s[:rank]) @ vt[:rank]
-    return rank, residue if beyond[rank] <= 1.5 * left[rank] else None
+    return rank, residue if beyond[rank] <= 1.5 * rounding * left[rank] else None  # else it is not the stored side's
+
+
+def _gap(singular: NDArray[np.float64], rank: int) -> bool:
+    """Whether singular values fall away after `rank` of them, though that are more than half of what is possible."""
+    rest = singular[rank:]
+    return len(rest) >= _LEAST_REST and float(singular[rank - 1]) > _GAP * float(rest[0])
 
 
 def _sketched_rank(difference: Matrix, noise: float) -> tuple[int, None] | None:
@@ -97,13 +104,18 @@ def _sketched_rank(difference: Matrix, noise: float) -> tuple[int, None] | None:
     return (rank, None) if rank < _SKETCH - 16 else None
 
 
+def _of_product(step: Matrix) -> float:
+    """Variance of the rounding of the product of an adapter's factors, which is float32 at best."""
+    return float(np.mean(step**2)) * 2.0**-46
+
+
 def _direction(residue: Matrix, a: NDArray[np.float32], b: NDArray[np.float32], pa: str, pb: str) -> float:
     """Log-likelihood ratio of 'b was rounded' over 'a was rounded', from entries whose exponents differ.
 
-    The product of the adapter's factors is itself rounded, to float32 at best, so no error is smaller than that.
+    No error is smaller than that of the product of the adapter's factors.
     """
     va, vb = rounding_variance(a, pa), rounding_variance(b, pb)
     told = va != vb
-    floor = float(np.mean((b.astype(np.float64) - a) ** 2)) * 2.0**-46
+    floor = _of_product(b.astype(np.float64) - a)
     e, va, vb = residue[told] ** 2, va[told] + floor, vb[told] + floor
     return float(0.5 * np.sum(np.clip(e / va + np.log(va) - e / vb - np.log(vb), -20.0, 20.0)))
