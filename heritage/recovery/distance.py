@@ -27,7 +27,7 @@ class Distances:
     """What all pairs of n models say, for each of K slots.
 
     `squared[k, i, j]` is the squared L2 distance; `norms[k, i]` the squared norm; `sums[k, i]` the sum of the values.
-    NaN where a model lacks the slot.
+    NaN where a model lacks the slot; sums also for matrices of which only sketches were taken.
     """
 
     slots: tuple[Slot, ...]

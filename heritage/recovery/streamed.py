@@ -23,9 +23,10 @@ Matrix = NDArray[np.float64]
 
 
 def sketched_slot(stack: "Stack", k: int, members: Sequence[int]) -> tuple[Matrix, Matrix, Matrix]:
-    """Estimated Gram matrix of centred values, exact squared norms and sums, of slot k of `members`.
+    """Estimated Gram matrix of centred values, exact squared norms, and sums of a vector, of slot k of `members`.
 
-    Raises `NotFinite` for a model with weights that are NaN, infinite or immense.
+    Sums of matrices tell nothing and are NaN. Raises `NotFinite` for a model with weights that are NaN, infinite or
+    immense.
     """
     size, name = stack.slots[k].size, stack.slots[k].name
     signs = [block_signs(name, block) for block in range(-(-size // BLOCK))]
@@ -37,7 +38,8 @@ def sketched_slot(stack: "Stack", k: int, members: Sequence[int]) -> tuple[Matri
             _refuse_immense(stack, i, k)
         sketches[row] = turned[:WIDTH] + turned[WIDTH:]
         # rows of float32, added up in float64: the growth of a norm is a ten thousandth of it
-        norms[row], sums[row] = squares.sum(dtype=np.float64), totals.sum(dtype=np.float64)
+        norms[row] = squares.sum(dtype=np.float64)
+        sums[row] = np.nan if stack.slots[k].is_matrix else totals.sum(dtype=np.float64)
     sketches -= sketches.mean(0)
     return sketches @ sketches.T, norms, sums
 
@@ -45,12 +47,12 @@ def sketched_slot(stack: "Stack", k: int, members: Sequence[int]) -> tuple[Matri
 def _looked(
     stack: "Stack", i: int, k: int, signs: Sequence[tuple["Floats", int]], buffer: "Floats"
 ) -> tuple[Matrix, "Floats", "Floats"]:
-    """One look at slot k of model i, block by block: sketch, squares and sums of rows of WIDTH values.
+    """One look at slot k of model i, block by block: sketch, squares and, of a vector, sums of rows of WIDTH values.
 
     Buckets b and WIDTH + b belong together, so that no block has to be cut where it goes round. `buffer` holds a block,
     which stays in a core's cache while it is looked at.
     """
-    size, ones = stack.slots[k].size, np.ones(WIDTH, np.float32)
+    size, vector, ones = stack.slots[k].size, not stack.slots[k].is_matrix, np.ones(WIDTH, np.float32)
     turned, squares, totals = np.zeros(2 * WIDTH), [], []
     with np.errstate(over="ignore", invalid="ignore"):
         for block, (sign, turn) in enumerate(signs):
@@ -60,9 +62,10 @@ def _looked(
             stack.read_block(i, k, block * BLOCK, flat[:count])
             flat[count:] = 0.0
             squares.append(np.vecdot(rows, rows))
-            totals.append(rows @ ones)
+            if vector:
+                totals.append(rows @ ones)
             turned[turn : turn + WIDTH] += np.einsum("ij,ij->j", rows, sign[: len(rows)])
-    return turned, np.concatenate(squares), np.concatenate(totals)
+    return turned, np.concatenate(squares), np.concatenate(totals or [np.zeros(0, np.float32)])
 
 
 def _refuse_immense(stack: "Stack", i: int, k: int) -> None:

@@ -11,7 +11,7 @@ fingerprints' starts from fingerprints in memory; 'rows still' are fingerprints 
 of the embedding's rows as they are, so that every model might be a TIES merge.
 
 `load_file` maps files and reads nothing, so 'loading' adds up the values of each tensor once; 'bytes once' reads each
-file by position into one buffer, in one thread.
+file by position into one buffer. Both take one thread.
 """
 
 import argparse
@@ -45,6 +45,7 @@ _PAIRS = 150
 def main() -> None:
     """Measure and print."""
     a = _arguments()
+    torch.set_num_threads(1)
     if "accuracy" not in a.skip:
         console.print(accuracy(a.seeds, a.kinds.split(","), a.folder))
     if "cost" not in a.skip:
