@@ -119,15 +119,16 @@ def _run(
     name: str, table: Path, out: Path, edges: Path | None = None, scores: Path | None = None, mode: Mode = Mode.SEED,
     seed: int = 42, as_json: bool = False,
 ) -> "Study":  # fmt: skip
+    from heritage.configs.csv_file import write_csv
     from heritage.configs.study import write
     from heritage.configs.suite import run
 
     fleet = _fleet(table, edges, scores, mode, seed)
     study = run(name, fleet)
     paths = write(study, out)
-    fleet.table.quarantine.to_csv(out / "quarantine.csv", index=False)
+    write_csv(fleet.table.quarantine, out / "quarantine.csv")
     if edges is not None:
-        fleet.lineage_edges().quarantine.to_csv(out / "edges_quarantine.csv", index=False)
+        write_csv(fleet.lineage_edges().quarantine, out / "edges_quarantine.csv")
     _tell(study, out, paths, as_json)
     return study
 

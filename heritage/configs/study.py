@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from heritage.configs.csv_file import write_csv
 from heritage.configs.figures import save
 from heritage.configs.table import ConfigTable
 
@@ -38,7 +39,7 @@ def write(study: Study, folder: Path) -> list[Path]:
     written = []
     for key, frame in study.tables.items():
         written.append(folder / f"{key}.csv")
-        frame.to_csv(written[-1], index=False)
+        write_csv(frame, written[-1])
     for key, draw in study.figures.items():
         written.append(folder / "figures" / f"{key}.png")
         save(draw, written[-1])

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from heritage.configs.csv_file import write_csv
 from heritage.configs.edges import Edges, edges_of, from_columns
 from heritage.configs.gower import Gower
 from heritage.configs.study import Study, write
@@ -89,8 +90,8 @@ def run_all(
         told(name)
         done.append(run(name, fleet))
         write(done[-1], folder / name)
-    fleet.table.quarantine.to_csv(folder / "quarantine.csv", index=False)
-    fleet.lineage_edges().quarantine.to_csv(folder / "edges_quarantine.csv", index=False)
+    write_csv(fleet.table.quarantine, folder / "quarantine.csv")
+    write_csv(fleet.lineage_edges().quarantine, folder / "edges_quarantine.csv")
     write_report(done, fleet.table, folder)
     return done
 

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 from heritage.errors import Conflict, Misconfigured, NotFound
 from heritage.names import printable
-from heritage.registry.translate import Translated, without_password
+from heritage.registry.translate import Translated, translated, without_password
 from heritage.storage import ObjectStore
 
 _SCHEMES = re.compile(r"https?|sqlite|(postgresql|mysql)(\+[a-z0-9]+)?")
@@ -77,9 +77,10 @@ def connect(
     now: Callable[[], datetime] = utc_now,
     timing: Timing = Timing(),
 ) -> Connection:
-    """A connection to the registry at `tracking_uri`; sends nothing yet.
+    """A connection to the registry at `tracking_uri`; sends nothing yet to a server.
 
-    Raises `Misconfigured` for a file store: MLflow 3 keeps none, and it has no transactions.
+    Raises `Misconfigured` for a file store (MLflow 3 keeps none, and it has no transactions) and for a database of
+    another release of MLflow.
     """
     if not _SCHEMES.fullmatch(urlsplit(tracking_uri).scheme):
         raise Misconfigured(
@@ -91,7 +92,9 @@ def connect(
         os.environ.setdefault(key, value)
     from mlflow.tracking import MlflowClient  # 1 s, so not for a command that needs no registry
 
-    client = MlflowClient(tracking_uri=tracking_uri, registry_uri=tracking_uri)
+    # a database, unlike a server, is opened here
+    with translated("opening", tracking_uri):
+        client = MlflowClient(tracking_uri=tracking_uri, registry_uri=tracking_uri)
     return Connection(Translated(client, tracking_uri), store, tracking_uri, experiment, now, timing)
 
 

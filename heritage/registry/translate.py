@@ -26,6 +26,7 @@ _STATUS: dict[int, type[HeritageError]] = {
     413: BadInput,
     501: Misconfigured,
 }
+_OTHER_RELEASE = "out-of-date database schema"
 _REMEDY: dict[type[HeritageError], str] = {
     Misconfigured: "check HERITAGE_MLFLOW__TRACKING_URI and the user's name, password and permissions",
     Unavailable: "check that the server runs and is reachable, then try again",
@@ -64,16 +65,21 @@ def translated(what: str, uri: str) -> Iterator[None]:
     """Failures of MLflow and of HTTP inside the block become errors of heritage that name `what` and the server."""
     from mlflow.exceptions import MlflowException
     from requests.exceptions import RequestException
+    from sqlalchemy.exc import SQLAlchemyError
 
     try:
         yield
     except MlflowException as error:
         untyped: Any = error
         kind = _CODES.get(error.error_code) or _by_status(untyped.get_http_status_code())
+        if _OTHER_RELEASE in str(error):  # MLflow calls it an internal error
+            kind = Misconfigured
         raise _error(kind, what, uri, str(error)) from error
     except RequestException as error:
         status = 503 if error.response is None else error.response.status_code
         raise _error(_by_status(status), what, uri, str(error)) from error
+    except SQLAlchemyError as error:  # a database that cannot be opened; later ones MLflow tells in its own words
+        raise _error(Unavailable, what, uri, str(error)) from error
 
 
 def by_status(status: int, what: str, uri: str) -> HeritageError:

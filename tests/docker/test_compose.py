@@ -117,6 +117,13 @@ def test_storage_has_time_to_stop_and_keeps_off_airflows_port(services):
     assert services["seaweedfs"]["environment"]["WEED_VOLUME_PORT"] == "9340"
 
 
+def test_mlflow_sends_webhooks_to_nobody_inside_unless_told_to(services):
+    settings = services["mlflow"]["environment"]
+
+    assert settings["MLFLOW_WEBHOOK_ALLOWED_SCHEMES"] == "https"
+    assert settings["MLFLOW_WEBHOOK_ALLOW_PRIVATE_IPS"] == "false"
+
+
 def test_the_workers_cannot_reach_the_database(services):
     worker = services["airflow-worker"]
 

@@ -229,6 +229,16 @@ def test_an_index_that_tells_something_else_is_told(ctx: Context, root: ModelVer
     assert told == {("root/1", "note"), ("forged/7", "error")}
 
 
+def test_what_tasks_hand_on_stays_small_however_much_was_found(ctx: Context) -> None:
+    result = audit.run(ctx, dry_run=True)
+    many = [{**f, "severity": "error"} for f in result["findings"]] * 1_000
+
+    told = audit.counted({**result, "findings": many})
+
+    assert len(json.dumps(many)) > 1_000_000
+    assert len(json.dumps(told)) < 10_000
+
+
 def test_an_index_of_tags_is_compared_by_its_contents_alone(
     ctx: Context, command: Callable[..., tuple[int, Any]], tmp_path: Path
 ) -> None:

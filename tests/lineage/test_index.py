@@ -248,6 +248,26 @@ def test_circles_in_the_records_end_and_are_named_by_the_graph(tmp_path: Path) -
             index.graph()
 
 
+def test_a_chain_of_20_000_and_as_many_children_of_one_parent_are_walked(tmp_path: Path) -> None:
+    n = 20_000
+
+    def parent(number: int) -> ParentEdge:
+        return ParentEdge(digest(number), Relation.FINETUNE, Origin.DECLARED)
+
+    def line(number: int) -> Entry:
+        version = ModelVersion("digits", str(number), digest(number), "r", "s", created_at_ms=number)
+        above = parent(number - 1 if number <= n else 1)
+        at = "2026-11-22T00:00:00+00:00"
+        manifest = Manifest(digest(number), "digits", (), "float32", 1, MadeBy("0"), at, parents=(above,))
+        return Entry(version, manifest if number > 1 else replace(manifest, parents=()))
+
+    with LineageIndex(tmp_path / "index.sqlite") as index:
+        index.rebuild(line(number) for number in range(1, 2 * n + 1))
+
+        assert len(index.ancestors(digest(n))) == n - 1
+        assert len(index.descendants(digest(1))) == 2 * n - 1
+
+
 def test_a_failed_update_leaves_the_index_as_it_was(index: LineageIndex) -> None:
     before = index.digest()
 
