@@ -229,13 +229,13 @@ def test_an_index_that_tells_something_else_is_told(ctx: Context, root: ModelVer
     assert told == {("root/1", "note"), ("forged/7", "error")}
 
 
-def test_what_tasks_hand_on_stays_small_however_much_was_found(ctx: Context) -> None:
-    result = audit.run(ctx, dry_run=True)
-    many = [{**f, "severity": "error"} for f in result["findings"]] * 1_000
+def test_what_tasks_hand_on_stays_small_however_much_was_found() -> None:
+    found = [{"severity": "error", "subject": "digits/3", "message": "x" * 1_000}] * 1_000
+    result = {"at": "2026-11-22T00:00:00", "versions": 5_000, "locked": 0, "counts": {"error": 1_000}}
 
-    told = audit.counted({**result, "findings": many})
+    told = audit.counted({**result, "findings": found})
 
-    assert len(json.dumps(many)) > 1_000_000
+    assert len(told["worst"]) == 5
     assert len(json.dumps(told)) < 10_000
 
 
