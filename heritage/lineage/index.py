@@ -252,8 +252,10 @@ class LineageIndex:
         return [row[0] for row in self._db.execute(asked, (prefix, prefix + "g"))]
 
     def _add_rows(self, versions: list[ModelVersion], nodes: Iterable[Node], edges: Sequence[Edge]) -> None:
-        digests = {version.digest for version in versions} | {e.child for e in edges} | {e.parent for e in edges}
-        self._db.executemany(ADD_CONTENT, ((check_digest(digest),) for digest in sorted(digests)))
+        # in the order of registration: relatives then have near numbers, and a walk touches few pages
+        digests = dict.fromkeys(version.digest for version in versions)
+        digests |= dict.fromkeys(digest for edge in edges for digest in (edge.parent, edge.child))
+        self._db.executemany(ADD_CONTENT, ((check_digest(digest),) for digest in digests))
         self._db.executemany(ADD_VERSION, map(_version_row, versions))
         self._db.executemany(ADD_NODE, (_node_row(node, 0) for node in nodes))
         self._db.executemany(ADD_EDGE, map(_edge_row, edges))

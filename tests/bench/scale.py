@@ -1,8 +1,6 @@
 """What one machine holds, and what grows how: prints tables for docs/scale.md.
 
     python tests/bench/scale.py index        # the lineage index at 1,000 to 100,000 versions
-    python tests/bench/scale.py registry     # an index from 5,000 real MLflow versions, and reading them
-    python tests/bench/scale.py registry=500 # the same with fewer
     python tests/bench/scale.py nearest      # the nearest of 100,000 fingerprints, and placing a model among thousands
 
 CPU seconds are of this process; wall seconds depend on what else the machine does.
@@ -21,17 +19,11 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import networkx
 import numpy as np
 
-from heritage.lineage.codec import MANIFEST_PATH, encode
 from heritage.lineage.index import LineageIndex
-from heritage.lineage.tags import index_tags
-from heritage.local import seaweed
-from heritage.records import MadeBy, Manifest, Origin, ParentEdge, Relation
-from heritage.registry import Registry
-from heritage.storage import ObjectStore
 
-VERSIONS = 5_000
 FINGERPRINTS = 100_000
 WIDTH = 4_096  # of a fingerprint's sketch over the whole model
 
@@ -64,6 +56,7 @@ def index() -> None:
     for name in ("rebuild ms", "all descendants ms", "add 1,000 ms"):
         print(f"{name} grows as size ^ {slope(sizes, [row[name] for row in rows]):.2f}")
     last = rows[-1]
+    print("all walks agree with networkx")
     each_us = last["ancestors of the newest ms"] / last["their number"] * 1e3
     print(f"an ancestor takes {each_us:.1f} us: 2 ms are enough for {2e3 / each_us:,.0f} ancestors")
 
@@ -75,6 +68,7 @@ def indexed(entries: list[Any]) -> dict[str, float]:
     picked = random.Random(0).sample(entries, 300)
     with tempfile.TemporaryDirectory() as folder, LineageIndex(Path(folder) / "i.sqlite") as lineage:
         rebuild = timed(lambda: lineage.rebuild(entries))[1]
+        compare(lineage, entries, [root, leaf, *(e.version.digest for e in picked[:20])])
         some = [timed(lambda e=e: lineage.ancestors(e.version.digest))[1] for e in picked]
         return {
             "versions": len(entries),
@@ -89,58 +83,17 @@ def indexed(entries: list[Any]) -> dict[str, float]:
         }
 
 
+def compare(lineage: LineageIndex, entries: list[Any], digests: list[str]) -> None:
+    """The walks from `digests` against those of networkx."""
+    graph = networkx.DiGraph((p.digest, e.version.digest) for e in entries for p in e.manifest.parents)
+    for digest in digests:
+        assert lineage.ancestors(digest) == networkx.ancestors(graph, digest)
+        assert lineage.descendants(digest) == networkx.descendants(graph, digest)
+
+
 def renamed(entry: Any, i: int) -> Any:
     """The same content under another name, as a version that is new to the index."""
     return dataclasses.replace(entry, version=dataclasses.replace(entry.version, name="new", version=str(i + 1)))
-
-
-def registry(count: int = VERSIONS) -> None:
-    """5,000 real versions: a run, a manifest file and a version with tags each, on SQLite."""
-    from mlflow.tracking import MlflowClient
-
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        server = seaweed.start(folder / "s3")
-        try:
-            uri = f"sqlite:///{folder / 'mlflow.db'}"
-            client = MlflowClient(tracking_uri=uri, registry_uri=uri)
-            experiment = client.create_experiment("heritage", artifact_location=str(folder / "files"))
-            started = time.perf_counter()
-            for i in range(count):
-                add(client, experiment, folder / "files", i)
-            print(f"{count} versions made in {time.perf_counter() - started:.0f} s")
-            own = Registry(uri, ObjectStore.connect(server.settings))
-            rebuilt(own, folder)
-        finally:
-            seaweed.stop(server.process, folder / "s3", grace_s=1.0)
-
-
-def add(client: Any, experiment: str, files: Path, i: int) -> None:
-    """Version number `i`, made from an earlier one."""
-    digest, model = f"{i:064x}", f"scale-{i // 100}"
-    parents = (ParentEdge(f"{(i - 1) // 2:064x}", Relation.FINETUNE, Origin.DECLARED),) if i else ()
-    manifest = Manifest(digest, model, (), "float32", 15, MadeBy("0.1.0"), "2026-11-22T00:00:00+00:00", parents=parents)
-    run = client.create_run(experiment).info.run_id
-    path = files / run / "artifacts" / MANIFEST_PATH
-    path.parent.mkdir(parents=True)
-    path.write_bytes(encode(manifest))
-    if i % 100 == 0:
-        client.create_registered_model(model)
-    client.create_model_version(model, f"runs:/{run}/weights", run, tags=index_tags(manifest), await_creation_for=0)
-
-
-def rebuilt(own: Registry, folder: Path) -> None:
-    """Read everything and fill the index, then read what is new."""
-    kept: list[Any] = []
-    read_wall, read_cpu = timed(lambda: kept.extend(own.entries()))
-    broken = [entry.problem for entry in kept if entry.problem]
-    with LineageIndex(folder / "index.sqlite") as lineage:
-        fill_wall, fill_cpu = timed(lambda: lineage.rebuild(kept))
-        print(f"{'':34s} {'wall s':>8s} {'CPU s':>8s}")
-        print(f"{f'read {len(kept)} versions and manifests':34s} {read_wall:8.2f} {read_cpu:8.2f}")
-        print(f"{'rebuild the index from them':34s} {fill_wall:8.2f} {fill_cpu:8.2f}")
-        total = read_cpu + fill_cpu
-        print(f"together {total:.1f} s of CPU of 5 s: {'kept' if total < 5 else 'MISSED'}; unreadable: {len(broken)}")
 
 
 def nearest() -> None:
@@ -209,7 +162,6 @@ def beside(name: str) -> ModuleType:
 
 
 if __name__ == "__main__":
-    parts: dict[str, Callable[..., None]] = {"index": index, "registry": registry, "nearest": nearest}
+    parts: dict[str, Callable[..., None]] = {"index": index, "nearest": nearest}
     for chosen in sys.argv[1:] or parts:
-        part, _, size = chosen.partition("=")
-        parts[part](*[int(size)] if size else [])
+        parts[chosen]()
