@@ -3,6 +3,7 @@
 import threading
 import uuid
 from collections.abc import Iterator
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -115,3 +116,35 @@ def test_a_server_that_is_away_is_told(broken: Registry, proxy: TcpProxy, name: 
 
     proxy.away = False
     assert broken.version(f"{name}/1").version == "1"
+
+
+@contextmanager
+def no_connection_left(address: str) -> Iterator[None]:
+    """All that the server allows are taken."""
+    taken = []
+    try:
+        with suppress(psycopg2.OperationalError):  # too many clients
+            while len(taken) < 500:
+                taken.append(psycopg2.connect(address))
+        assert len(taken) < 500
+        yield
+    finally:
+        for each in taken:
+            each.close()
+
+
+def test_a_server_without_a_free_connection_is_told_and_work_goes_on_after(
+    database: str, postgres: str, store: ObjectStore, name: str, tmp_path: Path
+) -> None:
+    registry, weights = Registry(database, store), tiny_weights(tmp_path)
+    registry.register(name, tiny_weights(tmp_path))
+    # this process keeps connections in a pool, so they are ended first
+    ended = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s"
+    with closing(psycopg2.connect(postgres)) as own:
+        own.cursor().execute(ended, [database.rpartition("/")[2]])
+
+    with no_connection_left(postgres), pytest.raises(Unavailable, match="try again"):
+        registry.register(name, weights)
+
+    assert registry.register(name, weights).version.version == "2"
+    invariants.check_registry(registry, tmp_path / "check", [name])

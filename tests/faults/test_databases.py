@@ -1,16 +1,14 @@
-"""The database under the registry says no: locked by another process, of another release, out of connections."""
+"""Under the registry: a database that another process locks, or of another release; a model that got another name."""
 
 import sqlite3
 import threading
-from collections.abc import Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing
 from pathlib import Path
 from urllib.parse import urlsplit
 
-import psycopg2
 import pytest
 
-from heritage.errors import HeritageError, Misconfigured, NotFound, Unavailable
+from heritage.errors import HeritageError, Misconfigured, NotFound
 from heritage.flows import audit, copies
 from heritage.flows.context import Context
 from heritage.registry import Registry
@@ -56,46 +54,6 @@ def test_a_database_of_another_release_is_named_and_not_touched(
         assert own.execute("SELECT version_num FROM alembic_version").fetchone() == ("90e64c465722",)
         own.execute("UPDATE alembic_version SET version_num = ?", (newest,))
     assert registry.version(f"{name}/1").version == "1"
-
-
-@contextmanager
-def all_connections(address: str) -> Iterator[None]:
-    """No connection of the server is left."""
-    taken = []
-    try:
-        with suppress(psycopg2.OperationalError):  # too many clients
-            while len(taken) < 500:
-                taken.append(psycopg2.connect(address))
-        assert len(taken) < 500
-        yield
-    finally:
-        for each in taken:
-            each.close()
-
-
-def test_a_postgresql_without_a_free_connection_is_told_and_work_goes_on_after(
-    postgres: str, store: ObjectStore, name: str, tmp_path: Path
-) -> None:
-    made = psycopg2.connect(postgres)
-    made.autocommit = True
-    made.cursor().execute(f"CREATE DATABASE {name.replace('-', '_')}")
-    made.close()
-    address = f"{postgres.rpartition('/')[0]}/{name.replace('-', '_')}"
-    client(address).create_experiment("heritage", artifact_location=str(tmp_path / "files"))
-    registry, weights = Registry(address, store), tiny_weights(tmp_path)
-    registry.register(name, tiny_weights(tmp_path))
-    with closing(psycopg2.connect(postgres)) as own:
-        own.autocommit = True
-        # the pool of this process holds connections, so they are ended first
-        own.cursor().execute(
-            f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{address[-14:]}'"
-        )
-
-    with all_connections(postgres), pytest.raises(Unavailable, match="try again"):
-        registry.register(name, weights)
-
-    assert registry.register(name, weights).version.version == "2"
-    invariants.check_registry(registry, tmp_path / "check", [name])
 
 
 def test_a_model_that_is_renamed_is_told_and_nothing_breaks(

@@ -248,8 +248,8 @@ def test_circles_in_the_records_end_and_are_named_by_the_graph(tmp_path: Path) -
             index.graph()
 
 
-def test_a_chain_of_20_000_and_as_many_children_of_one_parent_are_walked(tmp_path: Path) -> None:
-    n = 20_000
+def test_a_chain_of_5_000_and_as_many_children_of_one_parent_are_walked(tmp_path: Path) -> None:
+    n = 5_000
 
     def parent(number: int) -> ParentEdge:
         return ParentEdge(digest(number), Relation.FINETUNE, Origin.DECLARED)
