@@ -4,7 +4,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from heritage.recovery.family import Family
-from heritage.recovery.whitening import whitened_share
 
 _REPLACED = 0.5  # cosine under which a head shares nothing with another one
 _CHANGED = 3.0
@@ -22,12 +21,11 @@ def edge_costs(family: Family) -> Matrix:
     """
     d = family.distances
     total = np.zeros(d.squared.shape[1:])
-    share = whitened_share(family)
     for k, squared in enumerate(d.squared):
         replaced = replaced_pairs(family, k)
         kept = np.where(replaced, 0.0, np.nan_to_num(squared))
         if d.slots[k].is_matrix and not family.heads[k]:
-            kept *= share
+            kept *= family.white
         total += kept + replaced * 1.5 * kept.max(initial=0.0)
     total *= 1.0 + _CHANGED * changed_share(family)
     np.fill_diagonal(total, np.inf)

@@ -14,6 +14,7 @@ from heritage.recovery.distance import Distances
 from heritage.recovery.precision import kept_dtype, rounding_variance
 from heritage.recovery.sample import Sample
 from heritage.recovery.stack import Comparable, Floats
+from heritage.recovery.whitening import whitened_share
 
 if TYPE_CHECKING:
     from heritage.recovery.evidence import Evidence
@@ -77,6 +78,11 @@ class Family(ABC):
     def count(self) -> int:
         """Number of members."""
         return len(self.members)
+
+    @cached_property
+    def white(self) -> NDArray[np.float64]:
+        """Squared distances of matrices, heads apart, that are freed of shared directions, over those that are not."""
+        return whitened_share(self)
 
     def values(self, i: int, k: int) -> Floats:
         """Slot k of member i, flat."""

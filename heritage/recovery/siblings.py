@@ -56,9 +56,13 @@ def straighten(tree: set[Edge], root: int, cues: Cues, kept: set[Edge]) -> set[E
 
 
 def _totals(cues: Cues) -> tuple[Matrix, Matrix]:
-    """Squared distances over the backbone, and over everything that both models have."""
-    squared, heads = cues.family.distances.squared, cues.family.heads
-    return np.asarray(np.nansum(squared[~heads], axis=0)), np.asarray(np.nansum(squared, axis=0))
+    """Squared distances over the backbone, freed of shared directions, and over everything that both models have."""
+    family = cues.family
+    squared, heads = family.distances.squared, family.heads
+    matrix = np.array([s.is_matrix for s in family.stack.slots], bool) & ~heads
+    parts = [np.nansum(squared[k], axis=0) for k in (matrix, ~matrix & ~heads, heads)]
+    body = parts[0] * family.white + parts[1]
+    return np.asarray(body), np.asarray(body + parts[2])
 
 
 def _prefers_parent(total: Matrix, cues: Cues, children: Matrix, g: int, x: int, c: int) -> float:

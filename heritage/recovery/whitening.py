@@ -6,11 +6,13 @@ covariance of the family's own steps are freer of that.
 """
 
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from heritage.recovery.family import Family
+if TYPE_CHECKING:
+    from heritage.recovery.family import Family
 
 _POWER = -0.5
 _RIDGE = 2.0  # in mean eigenvalues: directions that hardly move are not blown up
@@ -20,7 +22,7 @@ _READ = 8  # matrices of models that are too large to be kept: a few blocks tell
 Matrix = NDArray[np.float64]
 
 
-def whitened_share(family: Family) -> Matrix:
+def whitened_share(family: "Family") -> Matrix:
     """Whitened over plain squared distance of every pair, (n, n), about one; over blocks of matrices, heads apart.
 
     A slot counts by the mean distance over it. Pairs that no block tells anything of have 1.
@@ -39,7 +41,7 @@ def whitened_share(family: Family) -> Matrix:
     return share
 
 
-def _blocks(family: Family) -> Iterator[tuple[int, NDArray[np.int64], NDArray[np.float32]]]:
+def _blocks(family: "Family") -> Iterator[tuple[int, NDArray[np.int64], NDArray[np.float32]]]:
     """Slot, the members that have it, and their centred values in a block of it: (members, rows, columns)."""
     matrices = [k for k, slot in enumerate(family.stack.slots) if slot.is_matrix and not family.heads[k]]
     if family.stack.streams and len(matrices) > _READ:
