@@ -79,6 +79,11 @@ class Family(ABC):
         """Number of members."""
         return len(self.members)
 
+    @property
+    def error(self) -> float:
+        """Relative standard error of inner products of steps: 0 where weights are at hand."""
+        return 0.0
+
     @cached_property
     def white(self) -> NDArray[np.float64]:
         """Squared distances of matrices, heads apart, that are freed of shared directions, over those that are not."""

@@ -16,12 +16,14 @@ _NEAR_TIE = 1.08  # costs over this times the tree's cannot win by direction
 _SHARPNESS = 20.0  # log-likelihood of one unit of log cost
 _DIRECTION_AT_MOST = 1.0
 _FORCED = 60.0
+_SURELY = 2.0
 _OPPOSITE = -0.15  # cosine under which two parents of a merge lie on opposite sides
 
 
 def undirected_tree(cost: Matrix, cues: Cues) -> set[Edge]:
     """The spanning tree with proved edges forced; merges and what comes from them are inserted after it."""
     evidence = cues.evidence
+    cost = behind_originals(cost, cues)
     inside = inside_merges(cues, below_merges(evidence))
     later = below_merges(evidence) | inside.keys()
     later |= below(evidence, later)
@@ -33,6 +35,27 @@ def undirected_tree(cost: Matrix, cues: Cues) -> set[Edge]:
     proved = {p.child for p in waiting}
     waiting += [Proof("inside", (m,), c, 0.0, "") for c, m in inside.items() if c not in proved]
     return _insert(tree, cost, waiting, {(min(e), max(e)) for e in forced}, root)
+
+
+def behind_originals(cost: Matrix, cues: Cues) -> Matrix:
+    """`cost`, with a copy in a narrower type no nearer to others than its original, unless by more than sketches err.
+
+    Rounding moves a model so little that a sketch may have it on the wrong side: what comes from the copy is nearer to
+    it by the square of that move, what comes from the original is farther by as much.
+    """
+    if not cues.family.error:
+        return cost
+    cost = cost.copy()
+    for proof in cues.evidence.edges:
+        if proof.relation != "copy":
+            continue
+        p, c = proof.parents[0], proof.child
+        others = np.setdiff1d(np.arange(len(cost)), [p, c])
+        noise = 2 * cues.family.error * np.sqrt(cost[p, others] * cost[p, c])
+        unclear = others[cost[p, others] - cost[c, others] < _SURELY * noise]
+        dearer = np.maximum(cost[c, unclear], cost[p, unclear] * (1 + 1e-9))
+        cost[c, unclear] = cost[unclear, c] = dearer
+    return cost
 
 
 def inside_merges(cues: Cues, made: set[int]) -> dict[int, int]:

@@ -61,6 +61,11 @@ class SketchedFamily(Family):
             out[k][np.ix_(here, here)] = (digests[:, None] == digests[None, :]) & (digests[:, None] != "")
         return out
 
+    @property
+    def error(self) -> float:
+        """Relative standard error of inner products of steps, over as many values as are kept of matrices."""
+        return float(1 / np.sqrt(max(1, self.seen.values.shape[1])))
+
     def gather(self) -> Evidence:
         """Proofs that need no weights."""
         return gather_sketched(self)

@@ -97,3 +97,12 @@ def test_sketched_distances_are_close_to_true_ones(planter, planted, saved):
     with planted(states) as family:
         exact = np.nansum(family.distances.squared, axis=0)
     assert np.allclose(sketched, exact, rtol=0.15)
+
+
+def test_a_copy_in_a_narrower_type_takes_no_children_from_its_original(planter, saved):
+    root = planter.root()
+    narrow = {k: v.bfloat16().float() for k, v in root.items()}
+    states = {"root": root, "copy": narrow} | {f"c{i}": planter.finetuned(root, 0.01 * (i + 1)) for i in range(5)}
+    document = recover_fingerprints(prints_of(saved(states))).document()
+    edges = {frozenset((e["parent"], e["child"])) for e in document["edges"]}
+    assert edges == {frozenset(("root", name)) for name in states if name != "root"}
