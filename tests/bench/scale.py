@@ -23,9 +23,9 @@ import networkx
 import numpy as np
 
 from heritage.lineage.index import LineageIndex
+from heritage.weights.fingerprint import WHOLE as WIDTH
 
 FINGERPRINTS = 100_000
-WIDTH = 4_096  # of a fingerprint's sketch over the whole model
 
 
 def timed(work: Callable[[], Any], repeats: int = 1) -> tuple[float, float]:
