@@ -16,6 +16,7 @@ from typing import Any
 from heritage.errors import BadInput, Conflict, NotFound, Unavailable
 from heritage.names import printable
 from heritage.repair.commit import explained, locked, sync_folder, where, write_all, written
+from heritage.repair.evaluate import fixed_threads
 from heritage.repair.plan import RepairPlan
 from heritage.repair.stream import Mixture, make_mixture
 from heritage.repair.tensors import State
@@ -143,12 +144,13 @@ def write_tensors(mixture: Mixture, file: Path, write: Callable[[memoryview], No
     """Header and tensors of `file`, repaired, in order to `write`; returns the digest of each tensor."""
     write(memoryview(mixture.drifted.header_bytes(file)))
     digests: dict[str, str] = {}
-    for info in _in_file_order(mixture.drifted, file):
-        state = digest_start(info)
-        for piece in mixture.bytes_of(info):
-            state.update(piece)
-            write(piece)
-        digests[info.name] = state.hexdigest()
+    with fixed_threads(1):  # on pieces of a megabyte several threads mostly wait for one another, at full load
+        for info in _in_file_order(mixture.drifted, file):
+            state = digest_start(info)
+            for piece in mixture.bytes_of(info):
+                state.update(piece)
+                write(piece)
+            digests[info.name] = state.hexdigest()
     return digests
 
 
