@@ -37,6 +37,7 @@ pytest_plugins = ["tests.stages"]
 # read by libraries when they are imported, so these come before any test module does
 _AIRFLOW_HOME = Path(tempfile.mkdtemp(prefix="heritage-airflow-"))
 os.environ |= {
+    "OMP_NUM_THREADS": "1",  # several test processes share the cores
     **tracking_server.CLIENT_ENVIRONMENT,
     "AIRFLOW_HOME": str(_AIRFLOW_HOME),
     "AIRFLOW__CORE__DAGS_FOLDER": str(ROOT / "dags"),

@@ -5,6 +5,7 @@ import os
 import signal
 
 import pytest
+import torch
 
 from heritage.flows import check_drift, repair
 from heritage.flows.context import Context
@@ -35,6 +36,7 @@ def killed_at(ctx: Context, write: int, job) -> bool:
         return os.WIFSIGNALED(status)
     code = 1
     try:
+        torch.set_num_threads(1)  # threads of the parent do not come along with a fork: waiting for them never ends
         done = 0
         own = quick(ctx)
 
