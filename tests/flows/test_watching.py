@@ -301,8 +301,12 @@ def test_window_ids_may_tell_when_they_begin(window, start):
 
 def test_a_drifted_window_is_compared_with_what_each_ancestor_was_trained_on(deployed, tmp_path):
     # given a child that was made for other data, and whose reference rows are not kept
-    ctx, parent = deployed.ctx, deployed.versions[0]
+    ctx = deployed.ctx
     network = Architecture("torch.nn:Linear", {"in_features": 4, "out_features": 3})
+    # of weights that no other model has: an ancestor is any version of that content
+    parent = register.run(
+        ctx, register.Registration(f"{deployed.name}-parent", weights(tmp_path, 31), network, reference(31))
+    )
     edge = ParentEdge(parent.digest, Relation.FINETUNE, Origin.DECLARED)
     path = weights(tmp_path, 7)
     with Checkpoint.open(path) as checkpoint:
@@ -320,7 +324,7 @@ def test_a_drifted_window_is_compared_with_what_each_ancestor_was_trained_on(dep
     assert check_drift.ancestors(ctx, child, HOURS[0]) == result["ancestors"]
 
     # each ancestor is judged by the rules of its own model
-    strict = with_drift(deployed, models={deployed.name: {"min_rows": 10_000}})
+    strict = with_drift(deployed, models={parent.name: {"min_rows": 10_000}})
     assert drift_of_ancestors(strict, child, rows(3))[parent.address]["status"] == "insufficient"
 
     # a parent whose tag was edited is told as such, and the check goes on
