@@ -83,7 +83,6 @@ def heritage_label() -> None:
         response_timeout=timedelta(hours=_RULES.labels.timeout_hours),
         assigned_users=[{"id": user, "name": user} for user in _RULES.labels.reviewers] or None,
         notifiers=approval_asked("check"),
-        retries=0,  # a retry would throw the answer away and ask again
     )
     collected = collect(checked)
     doubts(checked) >> [sign_off, collected]

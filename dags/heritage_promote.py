@@ -75,7 +75,6 @@ def heritage_promote() -> None:
         response_timeout=timedelta(hours=_RULES.timeout_hours),
         assigned_users=[{"id": user, "name": user} for user in _RULES.approvers] or None,
         notifiers=approval_asked("brief"),
-        retries=0,  # a retry would throw the answer away and ask again
     )
     moved = move_aliases(challenger)
     challenger >> approval >> moved

@@ -124,7 +124,7 @@ def _through_airflow(airflow: AirflowApi, model: str, told: Told) -> None:
     run = airflow.run_after(PROMOTE, known[PROMOTE], 60.0)
     asked = airflow.approval(PROMOTE, run, "approve", _LIMIT_S)
     told(f"approval asked: {asked['subject']}")
-    airflow.answer(PROMOTE, run, "approve", "Approve")
+    airflow.answer(PROMOTE, run, "approve", "Approve", _LIMIT_S)
     told(f"approved by {airflow.user}")
     _finish(airflow, PROMOTE, run, told)
 

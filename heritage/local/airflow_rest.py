@@ -11,9 +11,13 @@ from heritage.errors import Conflict, HeritageError, Misconfigured, Unavailable
 
 _T = TypeVar("_T")
 _DONE = frozenset(["success", "failed"])
-# An answer that comes before the scheduler has seen the task park fails the task (apache/airflow #66374 and its like):
-# on SQLite with the LocalExecutor 6 of 6 answers at once were lost, none after 4 s. Can go when those are fixed.
+_PARKED = frozenset(["awaiting_input", "deferred"])
+_ENDED = frozenset(["success", "failed", "skipped", "upstream_failed", "removed"])
+# An answer that comes before the scheduler has seen the task's process end is lost (apache/airflow #66374, for one): on
+# SQLite with the LocalExecutor 6 of 6 answers at once were, none after 4 s on an idle machine. The task's retry asks
+# again, so an answer is given up to _ANSWERS times, each later than the one before. Can go when those are fixed.
 _SETTLE_S = 5.0
+_ANSWERS = 3
 
 
 @dataclass
@@ -76,22 +80,36 @@ class AirflowApi:
 
         def asked() -> dict[str, Any] | None:
             found = self._call("GET", f"/dags/{dag}/dagRuns/{run}/hitlDetails")["hitl_details"]
-            states = {t["task_id"]: t["state"] for t in self.tasks(dag, run)}
-            waits = states.get(task) in {"awaiting_input", "deferred"}
-            return found[0] if found and waits else None
+            return found[0] if found and self._instance(dag, run, task)["state"] in _PARKED else None
 
         return self._until(asked, timeout_s, f"the approval of run {run} of {dag}")
 
-    def answer(self, dag: str, run: str, task: str, option: str) -> None:
-        """Answer an approval that waits; see `_SETTLE_S` for why this takes some seconds."""
-        time.sleep(_SETTLE_S)
+    def answer(self, dag: str, run: str, task: str, option: str, timeout_s: float) -> None:
+        """Answer an approval that waits, and wait until Airflow has taken the answer; see `_SETTLE_S`."""
         body = {"chosen_options": [option], "params_input": {}}
-        self._call("PATCH", f"/dags/{dag}/dagRuns/{run}/taskInstances/{task}/-1/hitlDetails", body)
+        tried = 0
+
+        def ended_or_asked_again() -> str | None:
+            now = self._instance(dag, run, task)
+            again = now["state"] in _PARKED and now["try_number"] > tried
+            return str(now["state"]) if again or now["state"] in _ENDED else None
+
+        for nth in range(1, _ANSWERS + 1):
+            time.sleep(_SETTLE_S * nth)
+            tried = self._instance(dag, run, task)["try_number"]
+            self._call("PATCH", f"/dags/{dag}/dagRuns/{run}/taskInstances/{task}/-1/hitlDetails", body)
+            if self._until(ended_or_asked_again, timeout_s, f"the end of {task} of run {run} of {dag}") in _ENDED:
+                return
+        raise Unavailable(f"Airflow at {self.url} lost {_ANSWERS} answers to {task} of run {run} of {dag}; see its log")
 
     def close(self) -> None:
         """Close the connection."""
         if self._client is not None:
             self._client.close()
+
+    def _instance(self, dag: str, run: str, task: str) -> dict[str, Any]:
+        """A task of a run that is not mapped."""
+        return self._call("GET", f"/dags/{dag}/dagRuns/{run}/taskInstances/{task}")
 
     def _until(self, look: Callable[[], _T | None], timeout_s: float, what: str) -> _T:
         deadline = time.monotonic() + timeout_s

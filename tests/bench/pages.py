@@ -8,17 +8,14 @@ while the graph is dragged and zoomed; without a graphics card the processor dra
 """
 
 import argparse
-import importlib.util
 import multiprocessing
 import random
 import statistics
-import sys
 import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import httpx
@@ -42,17 +39,6 @@ _FRAMES = """
 """
 
 
-def beside(name: str) -> ModuleType:
-    """The script `name` of this folder."""
-    spec = importlib.util.spec_from_file_location(f"bench_{name}", Path(__file__).with_name(f"{name}.py"))
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
-
-
 def family(count: int, name: str, seed: int) -> list[Entry]:
     """One family: each version is made from an earlier one, younger ones rather than older; one in ten from two."""
     rng = random.Random(seed)
@@ -72,8 +58,10 @@ def family(count: int, name: str, seed: int) -> list[Entry]:
 
 
 @contextmanager
-def serving(api: ModuleType, folder: Path, families: list[list[Entry]]) -> Iterator[str]:
+def serving(folder: Path, families: list[list[Entry]]) -> Iterator[str]:
     """Address of the application over an index of `families`."""
+    import api  # beside this script, whose folder Python looks through first
+
     with Catalogue(Follower(lambda: api.context(folder)).path()) as catalogue:
         for entries in families:
             catalogue.put(entry.version for entry in entries)
@@ -164,7 +152,7 @@ def main() -> None:
     families = [family(given.versions, "vast", 0), family(SMALLER, "wide", 1)]
     with (
         tempfile.TemporaryDirectory() as name,
-        serving(beside("api"), Path(name), families) as url,
+        serving(Path(name), families) as url,
         sync_playwright() as playwright,
     ):
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)

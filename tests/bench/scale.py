@@ -7,7 +7,6 @@ CPU seconds are of this process; wall seconds depend on what else the machine do
 """
 
 import dataclasses
-import importlib.util
 import math
 import random
 import statistics
@@ -16,7 +15,6 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import networkx
@@ -47,7 +45,9 @@ def slope(sizes: list[int], seconds: list[float]) -> float:
 
 def index() -> None:
     """The index of a made-up forest, three sizes: one family, the worst case for both walks."""
-    forest, sizes = beside("lineage_index"), [1_000, 10_000, 100_000]
+    import lineage_index as forest  # beside this script, whose folder Python looks through first
+
+    sizes = [1_000, 10_000, 100_000]
     rows = []
     for size in sizes:
         forest.VERSIONS, forest.EDGES = size, size * 11 // 10
@@ -148,17 +148,6 @@ def placing() -> None:
         print(f"{size:13d} {found[-1] * 1e3:9.1f}")
     power = slope(sizes, found)
     print(f"grows as size ^ {power:.2f}; at that rate 100,000 take {found[-1] * math.pow(50, power):.0f} s")
-
-
-def beside(name: str) -> ModuleType:
-    """The script `name` of this folder."""
-    spec = importlib.util.spec_from_file_location(f"bench_{name}", Path(__file__).with_name(f"{name}.py"))
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
 
 
 if __name__ == "__main__":

@@ -81,7 +81,7 @@ def test_silence_is_a_no_a_stranger_is_refused_and_the_approver_promotes(contest
     asked = admin.approval(PROMOTE, silent, "approve", LIMIT_S)
     assert asked["assigned_users"] == [{"id": "approver", "name": "approver"}]
     with pytest.raises(Misconfigured, match="403"):
-        admin.answer(PROMOTE, silent, "approve", "Approve")
+        admin.answer(PROMOTE, silent, "approve", "Approve", LIMIT_S)
     assert admin.wait(PROMOTE, silent, LIMIT_S) == "success"
     assert {k: states(admin, silent)[k] for k in ("approve", "move_aliases", "smoke_test")} == {
         "approve": "success", "move_aliases": "skipped", "smoke_test": "skipped",
@@ -94,7 +94,7 @@ def test_silence_is_a_no_a_stranger_is_refused_and_the_approver_promotes(contest
     late = admin.start(PROMOTE, accepted)
     admin.approval(PROMOTE, late, "approve", LIMIT_S)
     contest.ctx.registry.accept(contest.ctx.registry.version(accepted["address"]), "d" * 64)
-    approver.answer(PROMOTE, late, "approve", "Approve")
+    approver.answer(PROMOTE, late, "approve", "Approve", LIMIT_S)
     assert admin.wait(PROMOTE, late, LIMIT_S) == "failed"
     assert states(admin, late)["move_aliases"] == "failed"
     assert contest.champion == "1"
@@ -102,7 +102,7 @@ def test_silence_is_a_no_a_stranger_is_refused_and_the_approver_promotes(contest
     contest.ctx.registry.accept(contest.ctx.registry.version(accepted["address"]), accepted["plan"])
     yes = admin.start(PROMOTE, accepted)
     admin.approval(PROMOTE, yes, "approve", LIMIT_S)
-    approver.answer(PROMOTE, yes, "approve", "Approve")
+    approver.answer(PROMOTE, yes, "approve", "Approve", LIMIT_S)
     assert admin.wait(PROMOTE, yes, LIMIT_S) == "success"
     assert states(admin, yes)["smoke_test"] == "success"
     assert contest.champion == "2"
