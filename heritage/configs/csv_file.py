@@ -24,9 +24,7 @@ def write_csv(frame: pd.DataFrame, path: Path) -> None:
 def _plain(value: Any) -> Any:
     if not isinstance(value, str):
         return value
-    text = value.replace("\r\n", "\n").replace(
-        "\r", "\n"
-    )  # pandas does not quote a lone return, which then ends the row
+    text = value.replace("\r\n", "\n").replace("\r", "\n")  # pandas does not quote a lone return, which ends the row
     return f"'{text}" if text.startswith(_FORMULA) and not _is_number(text) else text
 
 

@@ -1,7 +1,7 @@
 """Query strategies by name. The default asks for half of the rows at random, half by margin and diversity.
 
-After drift a model's own doubts mislead: entropy, vote entropy and coreset lost 1 to 4 points against random in our
-measurements, margin with k-means++ and BADGE tied with it. The random half is also the only unbiased sample.
+After drift a model's own doubts mislead: entropy, vote entropy and coreset can do worse than random (`python
+tests/bench/repair.py query` compares them). The random half is also the only unbiased sample.
 """
 
 from collections.abc import Callable

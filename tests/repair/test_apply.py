@@ -103,6 +103,25 @@ def test_one_donor_is_bit_equal_to_torch_lerp_and_the_header_is_reused(tmp_path)
     assert out.read_bytes()[:length] == drifted.read_bytes()[:length]
 
 
+def test_pieces_are_mixed_in_one_thread_and_those_of_the_caller_come_back(files, monkeypatch):
+    drifted, donors, out = files
+    before, seen = torch.get_num_threads(), []
+    mix = subject.Mixture.bytes_of
+
+    def told(mixture, info):
+        seen.append(torch.get_num_threads())
+        return mix(mixture, info)
+
+    monkeypatch.setattr(subject.Mixture, "bytes_of", told)
+    torch.set_num_threads(2)
+    try:
+        apply_plan(make_plan(drifted, donors, {"root": 0.3}), drifted, donors, out)
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
+    assert set(seen) == {1}
+
+
 def test_repair_then_undo_is_the_original_bit_for_bit(files):
     drifted, donors, out = files
     plan = make_plan(drifted, donors, {"root": 0.7})
