@@ -13,11 +13,10 @@ _T = TypeVar("_T")
 _DONE = frozenset(["success", "failed"])
 _PARKED = frozenset(["awaiting_input", "deferred"])
 _ENDED = frozenset(["success", "failed", "skipped", "upstream_failed", "removed"])
-# An answer that comes before the scheduler has seen the task's process end is lost (apache/airflow #66374, for one): on
-# SQLite with the LocalExecutor 6 of 6 answers at once were, none after 4 s on an idle machine. The task's retry asks
-# again, so an answer is given up to _ANSWERS times, each later than the one before. Can go when those are fixed.
-_SETTLE_S = 5.0
-_ANSWERS = 3
+# An answer that comes before the scheduler has seen the task's process end is lost (apache/airflow #66374, for one); a
+# worker may see that end only at its next heartbeat. The task's retry asks again, so the answer is given again, after a
+# longer pause each time. Can go when Airflow keeps such answers.
+_PAUSES_S = (5.0, 10.0, 15.0)
 
 
 @dataclass
@@ -85,7 +84,7 @@ class AirflowApi:
         return self._until(asked, timeout_s, f"the approval of run {run} of {dag}")
 
     def answer(self, dag: str, run: str, task: str, option: str, timeout_s: float) -> None:
-        """Answer an approval that waits, and wait until Airflow has taken the answer; see `_SETTLE_S`."""
+        """Answer an approval that waits, and wait until Airflow has taken the answer; see `_PAUSES_S`."""
         body = {"chosen_options": [option], "params_input": {}}
         tried = 0
 
@@ -94,13 +93,13 @@ class AirflowApi:
             again = now["state"] in _PARKED and now["try_number"] > tried
             return str(now["state"]) if again or now["state"] in _ENDED else None
 
-        for nth in range(1, _ANSWERS + 1):
-            time.sleep(_SETTLE_S * nth)
+        for pause_s in _PAUSES_S:
+            time.sleep(pause_s)
             tried = self._instance(dag, run, task)["try_number"]
             self._call("PATCH", f"/dags/{dag}/dagRuns/{run}/taskInstances/{task}/-1/hitlDetails", body)
             if self._until(ended_or_asked_again, timeout_s, f"the end of {task} of run {run} of {dag}") in _ENDED:
                 return
-        raise Unavailable(f"Airflow at {self.url} lost {_ANSWERS} answers to {task} of run {run} of {dag}; see its log")
+        raise Unavailable(f"Airflow at {self.url} lost {len(_PAUSES_S)} answers to {task} of run {run} of {dag}")
 
     def close(self) -> None:
         """Close the connection."""
