@@ -141,7 +141,8 @@ def _wait_for_dags(airflow: AirflowApi) -> None:
 def _finish(airflow: AirflowApi, dag: str, run: str, told: Told) -> None:
     state = airflow.wait(dag, run, _LIMIT_S, lambda line: told(f"{dag}: {line}"))
     if state != "success":
-        raise Conflict(f"run {run} of {dag} ended as {state}; its task logs are at {airflow.url}/dags/{dag}/runs/{run}")
+        why = "; ".join(airflow.failures(dag, run))
+        raise Conflict(f"run {run} of {dag} ended as {state}: {why}; see airflow/logs in HERITAGE_WORK_DIR")
 
 
 def _search(ctx: Context, first: ModelVersion) -> dict[str, Any]:

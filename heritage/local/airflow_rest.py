@@ -51,6 +51,12 @@ class AirflowApi:
         path = f"/dags/{dag}/dagRuns/{run}/taskInstances/{task}/xcomEntries/return_value?map_index={map_index}"
         return self._call("GET", f"{path}&deserialize=true")["value"]
 
+    def failures(self, dag: str, run: str) -> list[str]:
+        """A line for each failed task of a run: its name and the last error in its log, or the log's last line."""
+        return [
+            f"{t['task_id']}: {self._last_words(dag, run, t)}" for t in self.tasks(dag, run) if t["state"] == "failed"
+        ]
+
     def wait(self, dag: str, run: str, timeout_s: float, told: Callable[[str], None] = lambda _: None) -> str:
         """The run's final state, 'success' or 'failed'; `told` hears each task that has ended."""
         heard: set[str] = set()
@@ -109,6 +115,14 @@ class AirflowApi:
     def _instance(self, dag: str, run: str, task: str) -> dict[str, Any]:
         """A task of a run that is not mapped."""
         return self._call("GET", f"/dags/{dag}/dagRuns/{run}/taskInstances/{task}")
+
+    def _last_words(self, dag: str, run: str, task: Mapping[str, Any]) -> str:
+        path = f"/dags/{dag}/dagRuns/{run}/taskInstances/{task['task_id']}/logs/{task['try_number']}"
+        lines = self._call("GET", f"{path}?map_index={task['map_index']}&full_content=true")["content"]
+        errors = [line for line in lines if line.get("level") in ("error", "critical")]
+        said = (errors or lines or [{"event": "no log"}])[-1]
+        details = said.get("error_detail") or [{}]
+        return " ".join([said["event"], str(details[0].get("exc_value", ""))]).strip()
 
     def _until(self, look: Callable[[], _T | None], timeout_s: float, what: str) -> _T:
         deadline = time.monotonic() + timeout_s

@@ -8,6 +8,7 @@ import psutil
 import pytest
 
 from heritage.local import airflow, processes
+from heritage.local.airflow_rest import AirflowApi
 from heritage.local.ports import is_free
 
 pytestmark = [pytest.mark.services, pytest.mark.airflow]
@@ -16,15 +17,16 @@ DAG = """
 import os
 from airflow.sdk import dag, task
 
-@dag(schedule=None)
+@dag(schedule=None, params={"wanted": "here"})
 def two_steps():
     @task
     def first():
         return os.environ["HERITAGE_WORK_DIR"]
 
     @task
-    def second(value):
-        assert value == "here", value
+    def second(value, params):
+        if value != params["wanted"]:
+            raise ValueError(f"{value} is not {params['wanted']}")
 
     second(first())
 
@@ -71,6 +73,16 @@ def test_a_dag_runs_with_the_environment_it_was_given(server):
 
     assert state == "success", log
     assert "attempt=1.log" in log
+
+
+def test_a_run_that_failed_says_which_task_and_why(server):
+    api = AirflowApi(server.url, "admin", airflow.passwords(home(server) / airflow.PASSWORDS_FILE)["admin"])
+    api._until(lambda: api.knows("two_steps") or None, 60.0, "the DAG")
+    run = api.start("two_steps", {"wanted": "there"})
+
+    assert api.wait("two_steps", run, 120.0) == "failed"
+    assert api.failures("two_steps", run) == ["second: Task failed with exception here is not there"]
+    api.close()
 
 
 def test_a_viewer_starts_nothing(server):
