@@ -72,8 +72,8 @@ def recluster(
         return
     lines = [f"{family['id']}: {family['members']} models" for family in found["families"]]
     quality = found.get("quality") or {}
-    if quality.get("silhouette") is not None:
-        lines.append(f"silhouette {quality['silhouette']:.2f}, stability {quality['stability']:.2f}")
+    told = [f"{name} {quality[name]:.2f}" for name in ("silhouette", "stability") if quality.get(name) is not None]
+    lines += [", ".join(told)] if told else []
     lines += [f"outlier: {address}" for address in quality.get("outliers", ())]
     lines += [f"left out, no fingerprint: {address}" for address in found.get("left_out", ())]
     lines.append(f"{_to_update(found, dry_run)} of {found.get('contents', 0)} models")

@@ -17,8 +17,8 @@ _SEED = 0
 
 @dataclass(frozen=True, slots=True)
 class Clustering:
-    """Families by names, each sorted; `silhouette` and `stability` are means over models whose architecture has
-    several of them (None where no architecture has); `outliers` are models little like their own family.
+    """Families by names, each sorted; `silhouette` is a mean over models whose architecture has several families,
+    `stability` one over models that are not alone in theirs (None without any); `outliers` are little like their own.
     """
 
     families: tuple[tuple[str, ...], ...]
@@ -46,15 +46,17 @@ def cluster(taken: Mapping[str, Fingerprint], options: Options) -> Clustering:
     models = [PrintedModel(name, taken[name]) for name in sorted(taken)]
     groups = group([m.signature for m in models])
     parts = [part for members in groups for part in _parts([models[i] for i in members], options)]
-    several = [part for part in parts if part.models > 1]
-    total = sum(part.models for part in several)
     return Clustering(
         tuple(sorted(family for part in parts for family in part.families)),
-        sum(part.silhouette * part.models for part in several) / total if total else None,
-        sum(part.stability * part.models for part in several) / total if total else None,
+        _mean([(part.silhouette, part.models) for part in parts if len(part.families) > 1]),
+        _mean([(part.stability, part.models) for part in parts if part.models > 1]),
         tuple(sorted(name for part in parts for name in part.outliers)),
         len(groups),
     )
+
+
+def _mean(weighed: Sequence[tuple[float, int]]) -> float | None:
+    return sum(value * weight for value, weight in weighed) / sum(w for _, w in weighed) if weighed else None
 
 
 def joined(families: Iterable[Sequence[str]], links: Iterable[tuple[str, str]]) -> list[tuple[str, ...]]:

@@ -167,3 +167,6 @@ def test_a_clustering_does_not_depend_on_names(tmp_path):
     assert cluster(taken, Options()).families == (("x", "y"), ("z",))
     renamed = {{"x": "c", "y": "b", "z": "a"}[n]: t for n, t in taken.items()}
     assert cluster(renamed, Options()).families == (("a",), ("b", "c"))
+    alone = cluster({name: taken[name] for name in "xy"}, Options())
+    assert alone.silhouette is None  # of one family there is nothing to tell
+    assert alone.stability == 1.0

@@ -2,6 +2,7 @@
 
 import json
 import re
+import warnings
 
 import numpy as np
 import pandas as pd
@@ -39,9 +40,12 @@ def page():
         frame["when"] = pd.Timestamp("2025-01-01")
         frame["code"] = [f"id{i % 700}" for i in range(len(frame))]
         frame["flag"] = frame["k"] == "x"
+        frame["flat"] = 1.0
     reference["gone"], current["gone"] = 1.0, np.nan
     profile = DriftProfile.fit(reference)
-    return drift_report_html(reference, current.drop(columns="k"), profile).decode()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", RuntimeWarning)  # people would see them
+        return drift_report_html(reference, current.drop(columns="k"), profile).decode()
 
 
 def test_traps_do_not_stop_the_report_and_an_outlier_hides_nothing(page):
