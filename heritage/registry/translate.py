@@ -30,6 +30,7 @@ _OTHER_RELEASE = "out-of-date database schema"
 _REMEDY: dict[type[HeritageError], str] = {
     Misconfigured: "check HERITAGE_MLFLOW__TRACKING_URI and the user's name, password and permissions",
     Unavailable: "check that the server runs and is reachable, then try again",
+    NotFound: "it was deleted or never there; `heritage lineage list` names what is registered",
 }
 
 
