@@ -7,9 +7,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from heritage.recovery import fitted
-from heritage.recovery.direction import FEATURES, features, slot_classes
+from heritage.recovery.direction import FEATURES, Looked, features, slot_classes
 from heritage.recovery.evidence import Evidence
 from heritage.recovery.family import Family
+from heritage.recovery.filled import filled
 from heritage.recovery.proofs.lowrank import LowRank
 from heritage.recovery.scaling import Scaled
 
@@ -44,7 +45,20 @@ class Cues:
     def features(self, i: int, j: int) -> NDArray[np.float64]:
         """The features of the pair, i as the parent; adapters are not searched for rows that only decayed."""
         scaled = self.family.scaled(i, j) if self.adapter(min(i, j), max(i, j)) is None else Scaled()
-        return features(self.family.distances, self.evidence.traits, self._classes, i, j, scaled)
+        looked = Looked(scaled, *self._filled(i, j))
+        return features(self.family.distances, self.evidence.traits, self._classes, i, j, looked)
+
+    def _filled(self, i: int, j: int) -> tuple[float, bool]:
+        """Direction i to j by the zeros of one of them, and whether pruning lies between the two."""
+        traits = self.evidence.traits
+        sparser = traits.sparser(i, j)
+        if not sparser:
+            return 0.0, False
+        sparse, dense = (i, j) if sparser > 0 else (j, i)
+        found = filled(self.family, sparse, dense)
+        # a grid has a step at zero, and its entries are near it in whatever was rounded
+        direction = min(found.direction, 0.0) if traits.grid[sparse] else found.direction
+        return sparser * direction, found.taken
 
     @cached_property
     def proved(self) -> set[tuple[int, int]]:

@@ -16,7 +16,7 @@ from heritage.recovery.scaling import Scaled
 
 FEATURES = (
     "growth", "growth_each", "dispersion", "embedding", "gain", "bias",
-    "batches", "sparse", "grid", "scaled", "growth_still", "slope",
+    "batches", "filled", "grid", "scaled", "growth_still", "slope",
 )  # fmt: skip
 _TINY = 1e-30
 _SPARSER = 0.05
@@ -37,16 +37,32 @@ class Traits:
     grid: NDArray[np.bool_]
     proved: NDArray[np.bool_]
 
-    def lost(self, p: int, c: int) -> tuple[float, float]:
-        """1 where p is proved to be pruned (quantised) and c is not so, -1 the other way round, 0 else.
+    def sparser(self, p: int, c: int) -> int:
+        """1 where p has clearly more zeros than c, -1 where c has, 0 else."""
+        more = self.zeros[p] - self.zeros[c]
+        return int(np.sign(more)) if abs(more) > _SPARSER else 0
 
-        A model that was trained further leaves the mask and the grid. Without the proof the same picture may come
-        from a trained child of a pruned model that is missing.
+    def off_grid(self, p: int, c: int) -> float:
+        """1 where p is proved to be quantised and c is not so, -1 the other way round, 0 else.
+
+        A model that was trained further leaves the grid. Without the proof the same picture may come from a trained
+        child of a quantised model that is missing.
         """
-        sparse = (self.zeros[p] > self.zeros[c] + _SPARSER) * self.proved[p]
-        dense = (self.zeros[c] > self.zeros[p] + _SPARSER) * self.proved[c]
         on, off = self.grid[p] & ~self.grid[c] & self.proved[p], self.grid[c] & ~self.grid[p] & self.proved[c]
-        return float(sparse) - float(dense), float(on) - float(off)
+        return float(on) - float(off)
+
+
+@dataclass(frozen=True, slots=True)
+class Looked:
+    """What values of a pair show beyond norms: rows that only decayed, and zeros of one that the other filled.
+
+    `filled` in [-1, 1] is positive where the first model looks like the parent; `taken` where pruning lies between the
+    two, so that growth of norms tells nothing.
+    """
+
+    scaled: Scaled
+    filled: float = 0.0
+    taken: bool = False
 
 
 def slot_classes(distances: Distances) -> dict[str, NDArray[np.bool_]]:
@@ -66,7 +82,7 @@ def slot_classes(distances: Distances) -> dict[str, NDArray[np.bool_]]:
 
 
 def features(
-    distances: Distances, traits: Traits, classes: dict[str, NDArray[np.bool_]], p: int, c: int, scaled: Scaled
+    distances: Distances, traits: Traits, classes: dict[str, NDArray[np.bool_]], p: int, c: int, looked: Looked
 ) -> NDArray[np.float64]:
     """The features of the pair (p, c), one for each of `FEATURES`."""
     d2 = distances.squared[:, p, c]
@@ -77,21 +93,23 @@ def features(
     matrix = classes["matrix"] & moved
     gain = classes["gain"] & np.isfinite(d2) & (d2 > 1e-13 * (np_ + nc))
     bias = classes["bias"] & np.isfinite(d2) & (d2 > 1e-13 * (np_ + nc))
-    unknown = not (scaled.direction or scaled.still or scaled.partly)  # whether there was decay
+    scaled, trained = looked.scaled, 0.0 if looked.taken else 1.0
+    unknown = not (scaled.direction or scaled.still or scaled.partly or looked.taken)  # whether there was decay
     off_one = distances.norms - 2 * distances.sums + distances.sizes[:, None]  # squared distance from all ones
     return np.array(
         [
             _pooled(nc - np_, d2, np_ + nc, matrix) if unknown else 0.0,
             _mean_clipped(nc - np_, d2, matrix) if unknown else 0.0,
-            _dispersion(inner, np_, nc, distances.sizes, matrix | (classes["embedding"] & moved)),
+            trained * _dispersion(inner, np_, nc, distances.sizes, matrix | (classes["embedding"] & moved)),
             _mean_clipped(nc - np_, d2, classes["embedding"] & moved),
             _mean_clipped(off_one[:, c] - off_one[:, p], d2, gain),
             _mean_clipped(nc - np_, d2, bias),
             _sign(traits.batches[c] - traits.batches[p]),
-            *traits.lost(p, c),
+            looked.filled,
+            traits.off_grid(p, c),
             scaled.direction,
-            _mean_clipped(nc - np_, d2, matrix) if scaled.still and not scaled.direction else 0.0,
-            _slope(nc - np_, d2, np_ + nc, distances.sizes, matrix | (classes["embedding"] & moved)),
+            trained * _mean_clipped(nc - np_, d2, matrix) if scaled.still and not scaled.direction else 0.0,
+            trained * _slope(nc - np_, d2, np_ + nc, distances.sizes, matrix | (classes["embedding"] & moved)),
         ]
     )
 

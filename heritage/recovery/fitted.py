@@ -9,7 +9,7 @@ WEIGHTS: dict[str, float] = {
     "gain": 2.36,
     "bias": 2.9,
     "batches": 8.41,
-    "sparse": 0.0,
+    "filled": 2.3,
     "grid": 2.57,
     "scaled": 4.29,
     "growth_still": 1.12,
