@@ -13,6 +13,7 @@ from heritage.recovery.tree import Edge, components, orient, root_scores
 from heritage.recovery.trees import Tree, TreeEdge
 
 Matrix = NDArray[np.float64]
+_BASE = 4.0  # log-likelihood of an edge that leads away from the base of a TIES merge
 
 
 def heritage_tree(family: Family, cost: Matrix) -> Tree:
@@ -43,11 +44,40 @@ def choose_root(tree: list[Edge], cues: Cues, nodes: list[int]) -> tuple[int, di
     for i, j in tree:
         degree[i] += 1
         degree[j] += 1
-    scores = root_scores(tree, {e: cues.ratio(*e) for e in tree}, nodes)
+    from_bases = below_bases(tree, cues)
+    scores = root_scores(tree, {e: cues.ratio(*e) + from_bases.get(e, 0.0) for e in tree}, nodes)
     value = np.array([scores[v] / 2 + fitted.HUB * 0.5 * np.log(max(degree[v], 1)) for v in nodes])
     weight = np.exp((value - value.max()) / fitted.TEMPERATURE)
     chance = weight / weight.sum()
     return nodes[int(np.argmax(value))], dict(zip(nodes, chance.tolist(), strict=True))
+
+
+def below_bases(tree: list[Edge], cues: Cues) -> dict[Edge, float]:
+    """Log-likelihood ratios, added to those of edges, for bases of TIES merges: they are above the merge's parents.
+
+    Every path from a base to a parent of its merge leads away from the base, so the path's first edge goes that way.
+    Models that differ from the base by their heads alone might be it as well: the path starts at the last of them.
+    """
+    out: dict[Edge, float] = {}
+    for merge in cues.evidence.merges:
+        if merge.base is None:
+            continue
+        alike, up = _but_for_heads(cues, merge.base), orient(tree, merge.base)
+        for node in merge.parents:
+            path = [node]
+            while path[-1] in up and not alike[path[-1]]:
+                path.append(up[path[-1]])
+            if len(path) > 1 and alike[path[-1]]:
+                p, c = path[-1], path[-2]
+                key = (min(p, c), max(p, c))
+                out[key] = out.get(key, 0.0) + (_BASE if p < c else -_BASE)
+    return out
+
+
+def _but_for_heads(cues: Cues, base: int) -> NDArray[np.bool_]:
+    """Which members equal `base` in all but heads, itself included."""
+    body = cues.family.equal[~cues.family.heads, base]
+    return np.asarray((np.isnan(body) | (body == 1.0)).all(0) | (np.arange(cues.family.count) == base))
 
 
 def _directed(cues: Cues, cost: Matrix, tree: list[Edge], root: int, chances: dict[int, float]) -> list[TreeEdge]:

@@ -145,6 +145,7 @@ def _insert(tree: set[Edge], cost: Matrix, waiting: list[Proof], fixed: set[Edge
     """`tree` with the children of all of `waiting`, parents before children."""
     placed = set(range(len(cost))) - {p.child for p in waiting}
     kept = set(fixed)
+    above: dict[int, set[int]] = {}
     while waiting:
         proof = next((p for p in waiting if placed.issuperset(p.parents)), waiting[0])
         waiting.remove(proof)
@@ -153,7 +154,8 @@ def _insert(tree: set[Edge], cost: Matrix, waiting: list[Proof], fixed: set[Edge
             proof = Proof("inside", (host,), proof.child, 0.0, "")
         else:
             kept |= {(min(p, proof.child), max(p, proof.child)) for p in proof.parents}
-        tree = insert_merge(tree, cost, proof, kept, root)
+        above[proof.child] = set(proof.parents).union(*(above.get(p, ()) for p in proof.parents))
+        tree = insert_merge(tree, cost, proof, kept, root, above[proof.child])
         placed.add(proof.child)
     return tree
 

@@ -40,21 +40,25 @@ def _find(parent: list[int], node: int) -> int:
     return node
 
 
-def insert_merge(tree: set[Edge], cost: Matrix, merge: Proof, fixed: set[Edge], root: int = -1) -> set[Edge]:
+def insert_merge(
+    tree: set[Edge], cost: Matrix, merge: Proof, fixed: set[Edge], root: int = -1, above: Iterable[int] = ()
+) -> set[Edge]:
     """`tree` with the merge hung on its first parent, and with it the subtrees that are nearer to it than to others.
 
     The same goes for other models that were kept out of the tree, hung on their only parent.
 
     By Stewart's theorem a merge lies nearer to the grandparent than its parents do. So a subtree moves to it only if
-    it holds none of the parents, and not the `root` as far as that is known; `fixed` edges stay.
+    it holds none of the parents, none of what is `above` these, and not the `root` as far as that is known; `fixed`
+    edges stay.
     """
+    ancestors = {*merge.parents, *above}
     m, first = merge.child, merge.parents[0]
     old, tree = sorted(tree, key=lambda e: -cost[e]), set(tree) | {(min(m, first), max(m, first))}
     for u, v in old:
         if (u, v) in fixed:
             continue
         side = component(tree - {(u, v)}, u)
-        inside = [p in side for p in merge.parents]
+        inside = [p in side for p in ancestors]
         if all(inside) or not any(inside):
             far = v if all(inside) else u
             if root >= 0 and (root in side) == (far == u):

@@ -8,9 +8,11 @@ from hypothesis import strategies as st
 
 from heritage.recovery import fitted
 from heritage.recovery.confidence import direction_confidence
+from heritage.recovery.cues import Cues
 from heritage.recovery.edmonds import minimum_arborescence
 from heritage.recovery.family import Proof
 from heritage.recovery.methods import METRICS, TREE_METHODS
+from heritage.recovery.rooted import below_bases
 from heritage.recovery.skeleton import bottlenecks
 from heritage.recovery.tree import component, insert_merge, orient, root_scores, spanning_tree
 from heritage.testing import relations as made
@@ -145,3 +147,28 @@ def test_an_edge_that_is_likelier_wrong_than_right_is_not_claimed(planter, plant
         tree = TREE_METHODS["heritage"](family, cost)
     assert [(e.parent, e.child, e.relation) for e in tree.edges] == [(1, 3, "prune")]  # a proof stays
     assert list(tree.roots) == [0]
+
+
+def test_nothing_that_a_merge_was_made_from_comes_below_its_child():
+    cost = np.full((5, 5), 9.0)  # root 0 with children 1 and 2, their merge 3, its child 4
+    for (i, j), c in {(0, 1): 1.0, (0, 2): 5.0, (1, 3): 1.2, (2, 3): 4.9, (3, 4): 0.5, (2, 4): 4.0}.items():
+        cost[i, j] = cost[j, i] = c
+    tree = insert_merge({(0, 1), (0, 2)}, cost, Proof("merge", (1, 2), 3, 30.0, "linear"), set())
+    child = Proof("inside", (3,), 4, 0.0, "")
+    assert insert_merge(tree, cost, child, set(), above=(1, 2, 3)) == {(0, 1), (0, 2), (1, 3), (3, 4)}
+    assert (2, 4) in insert_merge(tree, cost, child, set())  # which would close a circle
+
+
+def test_paths_to_the_parents_of_a_ties_merge_lead_away_from_its_base(planter, planted):
+    root = planter.root()
+    a, b = planter.finetuned(root, 0.03), planter.finetuned(root, 0.04)
+    states = {"a": a, "root": root, "b": b, "merge": made.ties(root, [a, b], 0.4)}
+    states["head"] = {**root, "classifier.weight": root["classifier.weight"] + 1}
+    with planted(states) as family:
+        cues = Cues(family, family.gather())
+        (merge,) = cues.evidence.merges
+        beside = below_bases([(0, 1), (1, 2), (0, 3), (1, 4)], cues)
+        through = below_bases([(0, 4), (1, 4), (1, 2), (0, 3)], cues)
+    assert merge.base in (1, 4)  # a head tells nothing of the merge
+    assert {e: np.sign(v) for e, v in beside.items()} == {(0, 1): -1.0, (1, 2): 1.0}
+    assert {e: np.sign(v) for e, v in through.items()} == {(0, 4): -1.0, (1, 2): 1.0}
