@@ -1,8 +1,9 @@
 """Carrying out one entry of the journal: alias writes, each right after a compare-and-swap of the entry.
 
 MLflow's alias writes are last-writer-wins. A process that was overtaken between its check and its write finds out at
-its next write to the journal, and puts the aliases back to what the journal says; the process that overtook it looks
-at the alias once more after it wrote `moved`. So whichever of the two writes last, the journal's champion stays.
+its next write to the journal, and puts the aliases back to what the journal says, until the journal says the same after
+its write as before; the process that overtook it looks at the alias once more after it wrote `moved`. So whichever of
+the two writes last, the journal's champion stays.
 """
 
 from collections.abc import Callable
@@ -116,11 +117,20 @@ class Mover:
             self.set_alias(move.name, CHALLENGER, "")
 
     def _reassert(self, name: str) -> None:
-        """Put the aliases back to what the journal says, after a write that came too late."""
+        """Put the aliases back to what the journal says, after a write that came too late.
+
+        This write may come too late as well, so the journal is read again after it, until it says the same.
+        """
+        told, written = self._told(name), None
+        while told and told != written:
+            self._restore(name, CHAMPION, told[0])
+            self._restore(name, PREVIOUS, told[1])
+            told, written = self._told(name), told
+
+    def _told(self, name: str) -> tuple[str, str] | None:
+        """Champion and previous by the journal; None before the first move."""
         entries = [e for e in history(self._connection, name) if e.state in (MOVED, DONE)]
-        if entries:
-            self._restore(name, CHAMPION, entries[-1].version)
-            self._restore(name, PREVIOUS, entries[-1].previous)
+        return (entries[-1].version, entries[-1].previous) if entries else None
 
     def _may_complete(self, move: Move) -> bool:
         try:
