@@ -50,13 +50,24 @@ class Wanted:
             parts.append(f"name IN ({','.join('?' * len(names))})")
             values += names
         elif self.query:
-            parts.append("instr(lower(name), lower(?)) > 0")
-            values.append(self.query)
+            part, value = contains(self.query)
+            parts.append(part)
+            values.append(value)
         for column, value in (("health", self.health), ("family", self.family)):
             if value:
                 parts.append(f"{column} = ?")
                 values.append(value)
         return " AND ".join(parts), values
+
+
+def contains(text: str) -> tuple[str, str]:
+    """The condition in SQL that `name` contains `text`, whatever the case of ASCII letters, and its value.
+
+    LIKE compares so by itself, in a third of the time of `instr` over `lower`; it ends at a NUL, also at one in a name.
+    """
+    if "\0" in text:
+        return "instr(lower(name), lower(?)) > 0", text
+    return "name LIKE ? ESCAPE '\\'", "%" + re.sub(r"([\\%_])", r"\\\1", text) + "%"
 
 
 def version(catalogue: Catalogue, address: str) -> Found:
@@ -93,19 +104,23 @@ def page(catalogue: Catalogue, wanted: Wanted, limit: int, cursor: str) -> tuple
     """Versions by name and number, the cursor of the next page, and how many there are in all."""
     names = catalogue.names_with(wanted.query, _NAMES) if wanted.query else None
     clause, values = wanted.clause(names)
-    # a text that many names contain is looked for in their own index, which is a tenth of the table
-    source = "card INDEXED BY card_name" if wanted.query and names is None else "card"
+    # a text that many names contain is looked for in their own index, which is a tenth of the table; the indices of
+    # health and family hold the names of fewer versions
+    alone = wanted.query and names is None and not (wanted.health or wanted.family)
+    source = "card INDEXED BY card_name" if alone else "card"
+    place = decode(cursor, [str, int])
+    after = "(name, number) > (?, ?)" if place is not None else "1"
+    keys = f"SELECT name, number FROM {source} WHERE {clause} AND {after} ORDER BY name, number LIMIT ?"  # noqa: S608 our own clauses
+    found = _select(
+        catalogue, f"(name, number) IN ({keys}) ORDER BY name, number", [*values, *(place or ()), limit + 1]
+    )
+    cards, more = [f.card for f in found[:limit]], len(found) > limit
     if wanted == Wanted():
         total = kept(catalogue).statistics.versions
+    elif place is None and not more:
+        total = len(cards)  # counting would read all names once more
     else:
-        total = catalogue.ask(f"SELECT count(*) FROM {source} WHERE {clause}", values)[0][0]  # noqa: S608 our own clause
-    place = decode(cursor, [str, int])
-    if place is not None:
-        clause, values = f"{clause} AND (name, number) > (?, ?)", [*values, *place]
-    keys = f"SELECT name, number FROM {source} WHERE {clause} ORDER BY name, number LIMIT ?"  # noqa: S608 as above
-    found = _select(catalogue, f"(name, number) IN ({keys}) ORDER BY name, number", [*values, limit + 1])
-    cards = [f.card for f in found[:limit]]
-    more = len(found) > limit
+        total = catalogue.ask(f"SELECT count(*) FROM {source} WHERE {clause}", values)[0][0]  # noqa: S608 as above
     return cards, encode([cards[-1].name, int(cards[-1].version)]) if more else None, total
 
 

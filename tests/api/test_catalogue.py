@@ -209,10 +209,14 @@ def test_a_searched_text_is_never_a_pattern(catalogue, text):
     assert find.page(catalogue, find.Wanted(query="M-0000"), 10, "")[2] == 1
 
 
+# also those that mean something to FTS5 or LIKE
+LETTERS = "abAB\"'*Éé_- %\\"
+
+
 @settings(max_examples=40)
 @given(
-    st.lists(st.text("abAB\"'*Éé_- ", min_size=1, max_size=8), min_size=1, max_size=8, unique=True),
-    st.text("abAB\"'*Éé_- ", min_size=1, max_size=5),
+    st.lists(st.text(LETTERS, min_size=1, max_size=8), min_size=1, max_size=8, unique=True),
+    st.text(LETTERS, min_size=1, max_size=5),
 )
 def test_names_are_found_by_any_part_of_them(tmp_path_factory, names, text):
     def lower(told: str) -> str:  # as SQLite: ASCII letters
@@ -236,6 +240,23 @@ def test_a_text_that_many_names_contain_is_looked_for_one_by_one(catalogue, monk
 
     assert catalogue.names_with("M-0000", 3) is None
     assert find.page(catalogue, find.Wanted(query="M-0000"), 4, "") == expected
+
+
+@pytest.mark.parametrize("text", ["m-0", "M-", "\0", "m\0"])
+@pytest.mark.parametrize("limit", [2, 9, 20])
+def test_every_page_tells_the_same_total(catalogue, monkeypatch, text, limit):
+    monkeypatch.setattr(find, "_NAMES", 3)
+    put(catalogue, *(entry(i) for i in range(9)))
+    wanted = 0 if "\0" in text else 9
+
+    seen, after = [], ""
+    while after is not None:
+        cards, after, total = find.page(catalogue, find.Wanted(query=text), limit, after)
+        seen += [card.name for card in cards]
+        assert total == wanted
+
+    assert len(seen) == wanted
+    assert seen == sorted(set(seen))
 
 
 def test_tags_that_say_nonsense_leave_the_health_unknown():
