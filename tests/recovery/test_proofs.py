@@ -112,3 +112,11 @@ def test_two_merges_of_the_same_parents_do_not_take_each_other_for_parents(plant
     with planted(states) as family:
         found = merges_of(gather(family), list(states))
     assert found == {(frozenset("ab"), "m", "linear"), (frozenset("ab"), "n", "linear")}
+
+
+def test_of_two_models_that_differ_by_their_heads_the_quantised_one_has_its_head_from_its_parent(planter, planted):
+    root = planter.root()
+    other = {**root, "classifier.weight": planter.noise((9, 32)), "classifier.bias": planter.noise((9,))}
+    with planted({"other": other, "root": root, "int8": made.quantise(root, False)}) as family:
+        found = family.gather().edges
+    assert [(p.relation, p.parents, p.child) for p in found] == [("quantize", (1,), 2)]

@@ -139,9 +139,10 @@ def quantisations(family: Family, grid_of: list[dict[int, Grid]]) -> list[Proof]
         if not grid:
             continue
         energy = sum(float((g.step**2).mean()) / 12 * family.stack.slots[k].size for k, g in grid.items())
-        d2 = np.nansum(family.distances.squared[list(grid)], axis=0)[c]
+        apart = family.distances.squared[list(grid), c]
+        d2, lacking = np.nansum(apart, axis=0), np.isnan(apart).sum(0)  # one with another head is no nearer for it
         most = 1.6 * energy + _noise(family, c)
-        near = [int(p) for p in np.argsort(d2, kind="stable") if p != c and 0.15 * energy < d2[p] < most]
+        near = [int(p) for p in np.lexsort((d2, lacking)) if p != c and 0.15 * energy < d2[p] < most]
         for p in near[:4]:
             if not _on_same_grid(grid_of[p], grid) and _within_half_a_step(family, p, c, grid):
                 found.append(Proof("quantize", (p,), c, _NATS, "grid", {"axis": next(iter(grid.values())).axis}))
