@@ -13,7 +13,8 @@ from heritage.recovery.tree import Edge, components, orient, root_scores
 from heritage.recovery.trees import Tree, TreeEdge
 
 Matrix = NDArray[np.float64]
-_BASE = 4.0  # log-likelihood of an edge that leads away from the base of a TIES merge
+_COUNTED = 8.0  # log-likelihood against a root that has seen more batches than others
+_BASE = 6.0  # log-likelihood of an edge that leads away from the base of a TIES merge
 
 
 def heritage_tree(family: Family, cost: Matrix) -> Tree:
@@ -47,9 +48,16 @@ def choose_root(tree: list[Edge], cues: Cues, nodes: list[int]) -> tuple[int, di
     from_bases = below_bases(tree, cues)
     scores = root_scores(tree, {e: cues.ratio(*e) + from_bases.get(e, 0.0) for e in tree}, nodes)
     value = np.array([scores[v] / 2 + fitted.HUB * 0.5 * np.log(max(degree[v], 1)) for v in nodes])
+    value -= _COUNTED * has_counted_more(cues.evidence.traits.batches[nodes])
     weight = np.exp((value - value.max()) / fitted.TEMPERATURE)
     chance = weight / weight.sum()
     return nodes[int(np.argmax(value))], dict(zip(nodes, chance.tolist(), strict=True))
+
+
+def has_counted_more(batches: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Which models BatchNorm has counted more batches for than for another one: counts grow, and a root's is least."""
+    known = np.isfinite(batches)
+    return np.asarray(known & (np.where(known, batches, np.inf) > batches[known].min(initial=np.inf)))
 
 
 def below_bases(tree: list[Edge], cues: Cues) -> dict[Edge, float]:

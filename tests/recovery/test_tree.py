@@ -12,7 +12,7 @@ from heritage.recovery.cues import Cues
 from heritage.recovery.edmonds import minimum_arborescence
 from heritage.recovery.family import Proof
 from heritage.recovery.methods import METRICS, TREE_METHODS
-from heritage.recovery.rooted import below_bases
+from heritage.recovery.rooted import below_bases, has_counted_more
 from heritage.recovery.skeleton import bottlenecks
 from heritage.recovery.tree import component, insert_merge, orient, root_scores, spanning_tree
 from heritage.testing import relations as made
@@ -172,3 +172,8 @@ def test_paths_to_the_parents_of_a_ties_merge_lead_away_from_its_base(planter, p
     assert merge.base in (1, 4)  # a head tells nothing of the merge
     assert {e: np.sign(v) for e, v in beside.items()} == {(0, 1): -1.0, (1, 2): 1.0}
     assert {e: np.sign(v) for e, v in through.items()} == {(0, 4): -1.0, (1, 2): 1.0}
+
+
+def test_who_has_counted_more_batches_than_another_one_is_hardly_its_root():
+    assert has_counted_more(np.array([300.0, 200.0, np.nan, 200.0])).tolist() == [True, False, False, False]
+    assert not has_counted_more(np.full(3, np.nan)).any()
