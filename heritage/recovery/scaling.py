@@ -7,6 +7,7 @@ without it they stay bit for bit: both tell more than any norm.
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from heritage.recovery.family import Family
 from heritage.recovery.stack import Floats
@@ -14,6 +15,8 @@ from heritage.recovery.stack import Floats
 _MOVED = 18
 _TOLD = 5  # rows that are enough
 _LOOKED_AT = 2**17  # values of one model, embeddings first
+_GLANCE = 32  # entries that refute most rows
+_FEW = 2**13  # entries of a matrix that are looked at as a whole
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,22 +67,39 @@ def _count(a: Floats, b: Floats, least: int = _MOVED) -> tuple[int, int, int]:
     """Rows and columns in which every entry that moved went towards zero, away from it, and that did not move.
 
     By chance, with `least` entries, one row in 2^`least` would. AdamW and SGD scale such rows by one factor, Adam
-    with an L2 penalty moves every entry by the same amount; rounding leaves some entries where they were.
+    with an L2 penalty moves every entry by the same amount; rounding leaves some entries where they were. Most rows are
+    refuted by their first entries.
     """
-    change = (b - a) * (b + a)  # changes its sign with the direction, as b^2 - a^2
-    pruned = (a == 0) | (b == 0)
-    if pruned.any():  # which is no decay
-        change[pruned] = 0
     shrunk = grown = still = 0
+    whole = _change(a, b) if a.size <= _FEW else None
     for axis in (1, 0):
-        if change.shape[axis] < least:
+        if a.shape[axis] < least:
             continue
-        low, high = change.min(axis), change.max(axis)
-        one_way = np.flatnonzero((low < 0) ^ (high > 0))
-        moved = np.count_nonzero(np.take(change, one_way, axis=1 - axis), axis=axis) >= least
-        shrunk += int((moved & (low[one_way] < 0)).sum())
-        grown += int((moved & (high[one_way] > 0)).sum())
-        stayed = (low == 0) & (high == 0)
-        if stayed.any():
-            still += int((stayed & a.any(axis)).sum())
+        part = (slice(None), slice(_GLANCE)) if axis else (slice(_GLANCE), slice(None))
+        left = _one_way(_change(a[part], b[part]) if whole is None else whole, axis)
+        if left.size:
+            less, more, same = _counted(np.take(a, left, 1 - axis), np.take(b, left, 1 - axis), axis, least)
+            shrunk, grown, still = shrunk + less, grown + more, still + same
     return shrunk, grown, still
+
+
+def _change(a: Floats, b: Floats) -> Floats:
+    """What has the sign of the change of the size of each entry; 0 where one is 0, which pruning leaves, not decay."""
+    change = (b - a) * (b + a)
+    if not (a.all() and b.all()):
+        change[(a == 0) | (b == 0)] = 0
+    return np.asarray(change)
+
+
+def _one_way(change: Floats, axis: int) -> NDArray[np.int64]:
+    """The rows (axis 1) or columns (0) whose entries do not move both ways."""
+    return np.asarray(((change.min(axis) >= 0) | (change.max(axis) <= 0)).nonzero()[0])
+
+
+def _counted(a: Floats, b: Floats, axis: int, least: int) -> tuple[int, int, int]:
+    """Of a few rows or columns, how many went towards zero, away from it, and nowhere."""
+    change = _change(a, b)
+    low, high = change.min(axis), change.max(axis)
+    one_way = ((low < 0) ^ (high > 0)) & (np.count_nonzero(change, axis=axis) >= least)
+    stayed = (low == 0) & (high == 0) & a.any(axis)
+    return int((one_way & (low < 0)).sum()), int((one_way & (high > 0)).sum()), int(stayed.sum())

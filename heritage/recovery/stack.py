@@ -1,8 +1,9 @@
 """Models of one architecture side by side, slot by slot: read once and kept where they are small, else streamed."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import pairwise
 from typing import Protocol
 
 import numpy as np
@@ -85,15 +86,19 @@ class Stack:
         if self._keep():
             return self.values(i, k)[:count]
         out = np.empty(count, np.float32)
-        self._read(i, k, 0, out)
+        self._file_reader(i, k)(0, out)
         return out
 
-    def read_block(self, i: int, k: int, start: int, out: Floats) -> None:
-        """Fill `out` with the values of slot k of model i from element `start` on."""
+    def reader(self, i: int, k: int) -> Callable[[int, Floats], None]:
+        """What fills a given array with the values of slot k of model i from a given element on."""
         if self._keep():
-            out[:] = self.values(i, k)[start : start + len(out)]
-        else:
-            self._read(i, k, start, out)
+            values = self.values(i, k)
+
+            def copy(start: int, out: Floats) -> None:
+                out[:] = values[start : start + len(out)]
+
+            return copy
+        return self._file_reader(i, k)
 
     @cached_property
     def size_bytes(self) -> int:
@@ -114,7 +119,7 @@ class Stack:
         for start in range(0, size, width):
             part = buffer[:, : min(width, size - start)]
             for row, i in enumerate(members):
-                self._read(i, k, start, part[row])
+                self._file_reader(i, k)(start, part[row])
             yield start, part
 
     def picked(self, k: int, members: Sequence[int], places: NDArray[np.int64]) -> Floats:
@@ -122,10 +127,12 @@ class Stack:
         if self._keep():
             return np.asarray(self._whole(k)[np.ix_(self._rows[k, np.asarray(members)], places)])
         out = np.empty((len(members), len(places)), np.float32)
-        cuts = np.flatnonzero(np.diff(places) != 1) + 1
-        for run in np.split(np.arange(len(places)), cuts):
-            for row, i in enumerate(members):
-                self._read(i, k, int(places[run[0]]), out[row, run[0] : run[-1] + 1])
+        cuts = [0, *(np.flatnonzero(np.diff(places) != 1) + 1).tolist(), len(places)]
+        runs = [(int(places[b]), b, e) for b, e in pairwise(cuts) if e > b]
+        for row, i in enumerate(members):
+            read = self._file_reader(i, k)
+            for start, begin, end in runs:
+                read(start, out[row, begin:end])
         return out
 
     def values(self, i: int, k: int) -> Floats:
@@ -133,7 +140,7 @@ class Stack:
         if self._keep():
             return np.asarray(self._whole(k)[self._rows[k, i]])
         out = np.empty(self.slots[k].size, np.float32)
-        self._read(i, k, 0, out)
+        self._file_reader(i, k)(0, out)
         return out
 
     def dtype(self, i: int, k: int) -> str:
@@ -153,23 +160,29 @@ class Stack:
             here = np.flatnonzero(self.present[k])
             values = np.empty((len(here), self.slots[k].size), np.float32)
             for row, i in enumerate(here):
-                self._read(int(i), k, 0, values[row])
+                self._file_reader(int(i), k)(0, values[row])
             self._kept[k] = values
         return self._kept[k]
 
-    def _read(self, i: int, k: int, start: int, out: Floats) -> None:
+    def _file_reader(self, i: int, k: int) -> Callable[[int, Floats], None]:
         weights, name = self.models[i].weights, self.slots[k].name
-        dtype = weights.tensors[name].dtype
+        dtype, read = weights.tensors[name].dtype, weights.reader(name)
         if dtype == "F32":
-            weights.read_into(name, 4 * start, out)
-            return
+            return lambda start, out: read(4 * start, out)
         if BITS[dtype] < 8:
-            out[:] = weights.read_f32(name).reshape(-1)[start : start + len(out)]
-            return
-        raw = np.empty(len(out) * BITS[dtype] // 8, np.uint8)
-        weights.read_into(name, start * BITS[dtype] // 8, raw)
-        with np.errstate(over="ignore"):
-            out[:] = decode(raw, dtype)
+
+            def whole(start: int, out: Floats) -> None:
+                out[:] = weights.read_f32(name).reshape(-1)[start : start + len(out)]
+
+            return whole
+
+        def decoded(start: int, out: Floats) -> None:
+            raw = np.empty(len(out) * BITS[dtype] // 8, np.uint8)
+            read(start * BITS[dtype] // 8, raw)
+            with np.errstate(over="ignore"):
+                out[:] = decode(raw, dtype)
+
+        return decoded
 
 
 def stack_of(models: Sequence[Model], layers: str = "all") -> Stack:

@@ -4,7 +4,7 @@ Products of all pairs cost n multiplications a value, a sketch costs one. It is 
 (`weights.sketch`), 4,096 buckets a slot; the error of a squared distance is relative to the distance itself.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -14,11 +14,13 @@ from heritage.recovery.models import NotFinite
 from heritage.weights.sketch import BLOCK, BLOCK_ROWS, WIDTH, block_signs
 
 if TYPE_CHECKING:
-    from heritage.recovery.stack import Floats, Stack
+    from heritage.recovery.stack import Stack
 
 SKETCHED_FROM = 4 * WIDTH
 IMMENSE = 1e15
+_READ_ROWS = 2 * BLOCK_ROWS  # at a time: half a megabyte
 
+Floats = NDArray[np.float32]
 Matrix = NDArray[np.float64]
 
 
@@ -31,53 +33,62 @@ def sketched_slot(stack: "Stack", k: int, members: Sequence[int]) -> tuple[Matri
     size, name = stack.slots[k].size, stack.slots[k].name
     signs = [block_signs(name, block) for block in range(-(-size // BLOCK))]
     sketches, norms, sums = np.zeros((len(members), WIDTH)), np.zeros(len(members)), np.zeros(len(members))
-    buffer = np.zeros((BLOCK_ROWS, WIDTH), np.float32)
-    for row, i in enumerate(members):
-        turned, squares, totals = _looked(stack, i, k, signs, buffer)
-        if not squares.max() < IMMENSE**2:
-            _refuse_immense(stack, i, k)
-        sketches[row] = turned[:WIDTH] + turned[WIDTH:]
-        # rows of float32, added up in float64: the growth of a norm is a ten thousandth of it
-        norms[row] = squares.sum(dtype=np.float64)
-        sums[row] = np.nan if stack.slots[k].is_matrix else totals.sum(dtype=np.float64)
+    buffer = np.zeros((_READ_ROWS, WIDTH), np.float32)
+    # of rows of WIDTH values: sums of squares and, of a vector, of values
+    rows = np.zeros((1 if stack.slots[k].is_matrix else 2, -(-size // WIDTH)), np.float32)
+    turned = np.zeros(2 * WIDTH)
+    with np.errstate(over="ignore", invalid="ignore"):
+        for row, i in enumerate(members):
+            turned[:] = 0.0
+            _look(stack.reader(i, k), size, signs, buffer, turned, rows)
+            if not rows[0].max() < IMMENSE**2:
+                _refuse_immense(stack, i, k)
+            np.add(turned[:WIDTH], turned[WIDTH:], out=sketches[row])
+            # rows of float32, added up in float64: the growth of a norm is a ten thousandth of it
+            norms[row] = rows[0].sum(dtype=np.float64)
+            sums[row] = rows[1].sum(dtype=np.float64) if len(rows) > 1 else np.nan
     sketches -= sketches.mean(0)
     return sketches @ sketches.T, norms, sums
 
 
-def _looked(
-    stack: "Stack", i: int, k: int, signs: Sequence[tuple["Floats", int]], buffer: "Floats"
-) -> tuple[Matrix, "Floats", "Floats"]:
-    """One look at slot k of model i, block by block: sketch, squares and, of a vector, sums of rows of WIDTH values.
+def _look(
+    read: Callable[[int, Floats], None],
+    size: int,
+    signs: Sequence[tuple[Floats, int]],
+    buffer: Floats,
+    turned: Matrix,
+    sums: Floats,
+) -> None:
+    """One look at a slot of `size` values: its sketch is added to `turned`, sums of its rows are put into `sums`.
 
-    Buckets b and WIDTH + b belong together, so that no block has to be cut where it goes round. `buffer` holds a block,
-    which stays in a core's cache while it is looked at.
+    Buckets b and WIDTH + b belong together, so that no block has to be cut where it goes round. `buffer` holds a few
+    blocks, which stay in a core's cache while they are looked at.
     """
-    size, vector, ones = stack.slots[k].size, not stack.slots[k].is_matrix, np.ones(WIDTH, np.float32)
-    turned, squares, totals = np.zeros(2 * WIDTH), [], []
-    with np.errstate(over="ignore", invalid="ignore"):
-        for block, (sign, turn) in enumerate(signs):
-            count = min(BLOCK, size - block * BLOCK)
-            rows = buffer[: -(-count // WIDTH)]
-            flat = rows.reshape(-1)
-            stack.read_block(i, k, block * BLOCK, flat[:count])
-            flat[count:] = 0.0
-            squares.append(np.vecdot(rows, rows))
-            if vector:
-                totals.append(rows @ ones)
-            turned[turn : turn + WIDTH] += np.einsum("ij,ij->j", rows, sign[: len(rows)])
-    return turned, np.concatenate(squares), np.concatenate(totals or [np.zeros(0, np.float32)])
+    whole = buffer.reshape(-1)
+    for begin in range(0, sums.shape[1], _READ_ROWS):
+        count = min(whole.size, size - begin * WIDTH)
+        rows = buffer[: -(-count // WIDTH)]
+        read(begin * WIDTH, whole[:count])
+        whole[count : rows.size] = 0.0
+        np.vecdot(rows, rows, out=sums[0, begin : begin + len(rows)])
+        if len(sums) > 1:
+            np.matmul(rows, np.ones(WIDTH, np.float32), out=sums[1, begin : begin + len(rows)])
+        for first in range(0, len(rows), BLOCK_ROWS):
+            sign, turn = signs[(begin + first) // BLOCK_ROWS]
+            part = rows[first : first + BLOCK_ROWS]
+            turned[turn : turn + WIDTH] += np.einsum("ij,ij->j", part, sign[: len(part)])
 
 
 def _refuse_immense(stack: "Stack", i: int, k: int) -> None:
     """Raise `NotFinite` if slot k of model i holds such values; many large ones may have large squares as well."""
-    values, size = np.empty(BLOCK, np.float32), stack.slots[k].size
+    values, size, read = np.empty(BLOCK, np.float32), stack.slots[k].size, stack.reader(i, k)
     for start in range(0, size, BLOCK):
         part = values[: min(BLOCK, size - start)]
-        stack.read_block(i, k, start, part)
+        read(start, part)
         if immense(part[None]).any():
             raise NotFinite(stack.models[i].name, stack.slots[k].name)
 
 
-def immense(values: "Floats") -> NDArray[np.bool_]:
+def immense(values: Floats) -> NDArray[np.bool_]:
     """Which rows hold something that is no number, or too large to be squared."""
     return np.asarray(~(np.abs(values) < IMMENSE).all(1))

@@ -8,7 +8,7 @@ import hashlib
 import json
 import math
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -158,11 +158,20 @@ class Checkpoint:
 
     def read_into(self, name: str, start: int, buffer: NDArray[Any]) -> None:
         """Fill `buffer` with the tensor's stored bytes from its byte `start` on; for callers that reuse memory."""
+        self.reader(name)(start, buffer)
+
+    def reader(self, name: str) -> Callable[[int, NDArray[Any]], None]:
+        """`read_into` for one tensor, for callers that read it in many pieces."""
         info = self.info(name)
-        if start < 0 or start + buffer.nbytes > info.size_bytes:
+        shard = self._shards[info.file]
+
+        def read(start: int, buffer: NDArray[Any]) -> None:
             end = start + buffer.nbytes
-            raise BadInput(f"{self.where}: bytes {start} to {end} are not in tensor '{printable(name, 60)}'")
-        self._shards[info.file].read_into(buffer, info.offset + start)
+            if start < 0 or end > info.size_bytes:
+                raise BadInput(f"{self.where}: bytes {start} to {end} are not in tensor '{printable(name, 60)}'")
+            shard.read_into(buffer, info.offset + start)
+
+        return read
 
     def header_bytes(self, file: Path) -> bytes:
         """What stands in `file` before the first tensor: length field and header, as they are."""

@@ -44,8 +44,8 @@ def shared_entries(family: Family, cloud: Cloud, m: int) -> Matrix:
     width = ulp(raw[m], dtype) * (4.0 if dtype in ("F32", "F64") else 1.0)
     off = np.abs(raw - raw[m]) / width
     moved = (family.equal[slot_of, cloud.members[m], :][:, cloud.members].T < 1.0) & (raw[m] != 0)
-    spike = (off < 0.5).astype(np.float64) - 0.6 * ((off >= 0.5) & (off < 1.5))
-    share = np.where(moved, spike, 0.0).sum(1) / np.maximum(moved.sum(1), 1)
+    spike, around = (np.count_nonzero((off < o) & moved, axis=1) for o in (0.5, 1.5))
+    share = (spike - 0.6 * (around - spike)) / np.maximum(np.count_nonzero(moved, axis=1), 1)
     share[m] = 0.0
     return np.asarray(share)
 
