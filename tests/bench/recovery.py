@@ -4,11 +4,11 @@
                                    [--skip accuracy]
 
 Accuracy is measured on generated forests whose seeds were not used by fit_direction.py (those are 1 to 206). Cost is
-CPU time: HERITAGE as it runs from files, in a process of its own; MoTHer's published rule, which loads both models
-again for every pair (networkx finds its tree); and a plain loop over pairs of loaded models. What would take minutes is
-timed on 150 pairs and multiplied, marked '~'; MoTHer's tree is left out above 100 models, in its favour. 'From
-fingerprints' starts from fingerprints in memory; 'rows still' are fingerprints of models each step of which leaves half
-of the embedding's rows as they are, so that every model might be a TIES merge.
+CPU time: HERITAGE as it runs from files, in a process of its own; MoTHer as `recovery_mother.py` tells; and a plain
+loop over pairs of loaded models. What would take minutes is timed on some pairs and multiplied, marked '~'; MoTHer's
+tree is left out above 100 models, in its favour. 'From fingerprints' starts from fingerprints in memory; 'rows still'
+are fingerprints of models each step of which leaves half of the embedding's rows as they are, so that every model might
+be a TIES merge.
 
 `load_file` maps files and reads nothing, so 'loading' adds up the values of each tensor once; 'bytes once' reads each
 file by position into one buffer. Both take one thread.
@@ -25,8 +25,8 @@ from collections.abc import Callable
 from itertools import combinations
 from pathlib import Path
 
-import numpy as np
 import torch
+from recovery_mother import mother
 from recovery_prints import from_fingerprints, placing
 from rich.console import Console
 from rich.table import Table
@@ -39,7 +39,7 @@ from heritage.testing.score import Score, pooled, score
 from heritage.weights.fingerprinting import take_fingerprint
 
 console = Console(width=140)
-_PAIRS = 150
+_PAIRS = 3000  # of the plain loop; more are extrapolated
 
 
 def main() -> None:
@@ -112,17 +112,19 @@ def _share(hit: int, count: int) -> str:
 def cost(counts: list[int], folder: Path) -> Table:
     """CPU seconds for N models of 0.2 to 0.3 MB, all of one family for the pairwise methods."""
     table = Table(title="CPU seconds, models of about 0.25 MB")
-    heads = ("models", "HERITAGE", "its peak MB", "from fingerprints", "rows still", "MoTHer as published")
-    for head in (*heads, "pairwise loop", "MoTHer / HERITAGE"):
+    heads = ("models", "HERITAGE", "its peak MB", "from fingerprints", "rows still", "pairwise loop")
+    for head in (*heads, "MoTHer as published", "last step once", "rule alone", "MoTHer / HERITAGE"):
         table.add_column(head)
     for n in counts:
         place = _many(n, folder)
         runs = [_alone(place) for _ in range(3)]
         ours, peak = min(r[1] for r in runs), max(r[2] for r in runs)
-        theirs, loop = _mother(sorted(place.glob("*.safetensors"))), _loop(sorted(place.glob("*.safetensors")))
-        ratio = f"{theirs[0] / ours:.0f}"
+        files = sorted(place.glob("*.safetensors"))
+        theirs, loop = mother(files), _loop(files)
+        ratio = f"{theirs.published / ours:.0f}"
+        peer = [f"~{v:.1f}" for v in (theirs.published, theirs.once, theirs.rule)]
         prints = [f"{from_fingerprints(_many(n, folder, still)):.3f}" for still in (False, True)]
-        table.add_row(str(n), f"{ours:.3f}", f"{peak:.0f}", *prints, _seconds(theirs), _seconds(loop), ratio)
+        table.add_row(str(n), f"{ours:.3f}", f"{peak:.0f}", *prints, _seconds(loop), *peer, ratio)
     return table
 
 
@@ -153,52 +155,11 @@ def _seconds(measured: tuple[float, bool]) -> str:
     return f"{'~' if measured[1] else ''}{measured[0]:.1f}"
 
 
-def _square(state: dict[str, torch.Tensor]) -> list[str]:
-    wanted = ("query", "key", "value", "attention.output.dense")
-    return [k for k, v in state.items() if v.ndim == 2 and k.endswith("weight") and any(w in k for w in wanted)]
-
-
-def _mother(files: list[Path]) -> tuple[float, bool]:
-    """CPU seconds of MoTHer's full fine-tuning rule over all pairs; whether it was extrapolated.
-
-    As published, both models are loaded again for every pair, twice: for the extremes of each layer's differences, and
-    for the normalised distance; kurtosis is computed each time.
-    """
-    import networkx as nx
-    from scipy.stats import kurtosis
-
-    def load(i: int, j: int) -> tuple[float, list[torch.Tensor]]:
-        a, b = load_file(files[i]), load_file(files[j])
-        names = _square(a)
-        ku = sum(float(kurtosis(a[k].flatten().numpy())) - float(kurtosis(b[k].flatten().numpy())) for k in names)
-        return ku, [a[k] - b[k] for k in names]
-
-    def both_passes(i: int, j: int) -> tuple[float, float]:
-        extremes = [(float(d.min()), float(d.max())) for d in load(i, j)[1]]
-        ku, differences = load(i, j)
-        scaled = [
-            ((d - low) / (high - low + 1e-12)).max() for d, (low, high) in zip(differences, extremes, strict=True)
-        ]
-        return ku, float(max(scaled))
-
-    pairs = list(combinations(range(len(files)), 2))
-    chosen = pairs if len(pairs) <= _PAIRS else pairs[:: len(pairs) // _PAIRS][:_PAIRS]
-    torch.set_num_threads(1)
-    seconds = _cpu(lambda: [both_passes(i, j) for i, j in chosen]) * len(pairs) / len(chosen)
-    if 2 < len(files) <= 100:
-        rng = np.random.default_rng(0)
-        graph = nx.DiGraph()
-        graph.add_weighted_edges_from((i, j, float(rng.random())) for i, j in pairs)
-        graph.add_weighted_edges_from((j, i, float(rng.random())) for i, j in pairs)
-        seconds += _cpu(lambda: nx.minimum_spanning_arborescence(graph))
-    return seconds, len(chosen) < len(pairs)
-
-
 def _loop(files: list[Path]) -> tuple[float, bool]:
     """CPU seconds of the squared distance of every pair, all models in memory."""
     states = [load_file(f) for f in files]
     pairs = list(combinations(range(len(files)), 2))
-    chosen = pairs if len(pairs) <= 20 * _PAIRS else pairs[: 20 * _PAIRS]
+    chosen = pairs if len(pairs) <= _PAIRS else pairs[:_PAIRS]
 
     def distance(i: int, j: int) -> float:
         a, b = states[i], states[j]
@@ -230,15 +191,16 @@ def large(n: int, folder: Path) -> Table:
     once, loading = _best(lambda: _read_once(files)), _best(lambda: _touch(files))
     runs = [_alone(place) for _ in range(3)]
     wall, cpu, peak = (min(r[0] for r in runs), min(r[1] for r in runs), max(r[2] for r in runs))
-    pair = sorted(_mother(files[2 * i : 2 * i + 2])[0] for i in range(5))[2]
-    mother = pair * n * (n - 1) / 2
+    theirs = mother(files)
     table = Table(title=f"{n} models of 50 MB")
     for head in ("what", "wall s", "CPU s", "HERITAGE, wall", "HERITAGE, CPU"):
         table.add_column(head)
     table.add_row(f"HERITAGE (peak {peak:.0f} MB)", f"{wall:.2f}", f"{cpu:.2f}", "1", "1")
     for name, (w, c) in (("bytes once", once), ("loading once with load_file", loading)):
         table.add_row(name, f"{w:.2f}", f"{c:.2f}", f"{wall / w:.1f} times", f"{cpu / c:.1f} times")
-    table.add_row("MoTHer as published", "", f"~{mother:.0f}", "", f"1 / {mother / cpu:.0f}")
+    published = f"MoTHer as published (groups of pairs differ by {theirs.spread:.0%})"
+    for name, c in ((published, theirs.published), ("its last step once", theirs.once), ("rule alone", theirs.rule)):
+        table.add_row(name, "", f"~{c:.0f}", "", f"1 / {c / cpu:.0f}")
     return table
 
 
