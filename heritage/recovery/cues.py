@@ -11,6 +11,7 @@ from heritage.recovery.direction import FEATURES, Looked, features, slot_classes
 from heritage.recovery.evidence import Evidence
 from heritage.recovery.family import Family
 from heritage.recovery.filled import filled
+from heritage.recovery.originals import Origins, origins
 from heritage.recovery.proofs.lowrank import LowRank
 from heritage.recovery.scaling import Scaled
 
@@ -64,6 +65,11 @@ class Cues:
     def proved(self) -> set[tuple[int, int]]:
         """Edges (parent, child) that were proved."""
         return {(p, x.child) for x in (*self.evidence.edges, *self.evidence.merges) for p in x.parents}
+
+    @cached_property
+    def origins(self) -> Origins:
+        """Which models were made from a copy on a grid rather than from its original."""
+        return origins(self.family, self.evidence)
 
     @cached_property
     def _classes(self) -> dict[str, NDArray[np.bool_]]:

@@ -84,6 +84,11 @@ class Family(ABC):
         """Relative standard error of inner products of steps: 0 where weights are at hand."""
         return 0.0
 
+    @property
+    @abstractmethod
+    def independent(self) -> NDArray[np.float64]:
+        """How many independent values the squared distance of each slot is a sum of."""
+
     @cached_property
     def white(self) -> NDArray[np.float64]:
         """Squared distances of matrices, heads apart, that are freed of shared directions, over those that are not."""

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from heritage.recovery.cues import Cues
+from heritage.recovery.originals import shape as of_copies
 from heritage.recovery.precision import NARROW
 from heritage.recovery.tree import Edge, orient
 
@@ -72,7 +73,9 @@ def _prefers_parent(total: Matrix, cues: Cues, children: Matrix, g: int, x: int,
         return 0.0
     along = (first + whole - total[x, c]) / 2 / first
     shorter = float(np.sqrt(first / whole))
-    shape = _log_chain(along, shorter) - _log_siblings(along, shorter) + _by_rank(cues, g, x, c)
+    told = of_copies(cues, g, x, c)
+    shape = _log_chain(along, shorter) - _log_siblings(along, shorter) if told is None else told
+    shape += _by_rank(cues, g, x, c)
     ratios = [float(np.clip(cues.ratio(p, c), -_DIRECTION_AT_MOST, _DIRECTION_AT_MOST)) for p in (x, g)]
     hub = np.log(children[x] + 0.5) - np.log(children[g] + 0.5)
     return shape + _DIRECTION * (ratios[0] - ratios[1]) + _HUB * float(hub)

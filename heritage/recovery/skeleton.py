@@ -9,6 +9,7 @@ from heritage.recovery.cues import Cues
 from heritage.recovery.edmonds import minimum_arborescence
 from heritage.recovery.evidence import Evidence
 from heritage.recovery.family import Proof
+from heritage.recovery.originals import beside_copies
 from heritage.recovery.tree import Edge, insert_merge, neighbours, root_scores, spanning_tree
 
 Matrix = NDArray[np.float64]
@@ -23,7 +24,7 @@ _OPPOSITE = -0.15  # cosine under which two parents of a merge lie on opposite s
 def undirected_tree(cost: Matrix, cues: Cues) -> set[Edge]:
     """The spanning tree with proved edges forced; merges and what comes from them are inserted after it."""
     evidence = cues.evidence
-    cost = behind_originals(cost, cues)
+    cost = beside_copies(behind_originals(cost, cues), cues)
     inside = inside_merges(cues, below_merges(evidence))
     later = below_merges(evidence) | inside.keys()
     later |= below(evidence, later)

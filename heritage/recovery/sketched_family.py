@@ -66,6 +66,11 @@ class SketchedFamily(Family):
         """Relative standard error of inner products of steps, over as many values as are kept of matrices."""
         return float(1 / np.sqrt(max(1, self.seen.values.shape[1])))
 
+    @property
+    def independent(self) -> NDArray[np.float64]:
+        """The buckets that are kept of each slot."""
+        return np.minimum(self.stack.widths, self.distances.sizes)
+
     def gather(self) -> Evidence:
         """Proofs that need no weights."""
         return gather_sketched(self)

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from heritage.recovery.evidence import Evidence, gather
 from heritage.recovery.family import Family
@@ -18,6 +19,11 @@ class WeighedFamily(Family):
     """A family of checkpoints: everything that the weights show can be found out."""
 
     stack: Stack
+
+    @property
+    def independent(self) -> NDArray[np.float64]:
+        """The values of each slot."""
+        return self.distances.sizes
 
     def gather(self) -> Evidence:
         """All proofs, and the traits of single members."""
