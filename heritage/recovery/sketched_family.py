@@ -16,6 +16,7 @@ from heritage.recovery.sketched import SketchStack
 from heritage.recovery.sketched_proofs import gather_sketched
 from heritage.recovery.stack import Floats
 from heritage.weights.fingerprint_sample import SEGMENT
+from heritage.weights.sketch import BLOCK_ROWS, WIDTH
 
 _ENOUGH_ROWS = 12  # and columns: a lower rank than half of them shows
 
@@ -41,13 +42,14 @@ class SketchedFamily(Family):
 
     @cached_property
     def noise(self) -> NDArray[np.float64]:
-        """Variance of each bucket that comes from the rounding of the values in it."""
+        """Variance of each bucket that comes from rounding: of the values in it, of their sums, and of the bucket."""
         out = np.zeros(self.sample.values.shape)
-        for i, dtype in enumerate(self.dtypes):
-            for k in range(len(self.stack.slots)):
-                columns = self.sample.columns(k)
-                width = max(1, columns.stop - columns.start)
-                out[i, columns] = np.nan_to_num(self.distances.norms[k, i]) * spacing(dtype) ** 2 / 24 / width
+        for k, slot in enumerate(self.stack.slots):
+            columns = self.sample.columns(k)
+            width = max(1, columns.stop - columns.start)
+            for i, dtype in enumerate(self.dtypes):
+                fine = spacing(dtype) ** 2 + _summing(slot.size) * spacing("F32") ** 2
+                out[i, columns] = np.nan_to_num(self.distances.norms[k, i]) * fine / 24 / width
         return out
 
     @cached_property
@@ -114,3 +116,13 @@ class SketchedFamily(Family):
     def scaled(self, i: int, j: int) -> Scaled:
         """Rows that decay alone has touched between members i and j."""
         return scaled_rows(self, i, j, SEGMENT)
+
+
+def _summing(size: int) -> float:
+    """Rounding in a sketch of so many values, in that of the values themselves.
+
+    Up to BLOCK_ROWS values are added up in float32: each sum of j values is rounded as j values would be. So is the
+    bucket, which is stored as float32.
+    """
+    rows = min(BLOCK_ROWS, -(-size // WIDTH))
+    return 1.0 + (rows + 1) / 2 - 1 / rows
