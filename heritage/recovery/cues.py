@@ -68,7 +68,7 @@ class Cues:
 
     @cached_property
     def origins(self) -> Origins:
-        """Which models were made from a copy on a grid rather than from its original."""
+        """Which models were made from a rounded copy rather than from its original."""
         return origins(self.family, self.evidence)
 
     @cached_property

@@ -1,4 +1,4 @@
-"""Original or eight-bit copy: which of the two a model was made from, though it is about as near to both."""
+"""Original or rounded copy: which of the two a model was made from, though it is about as near to both."""
 
 from typing import TYPE_CHECKING
 
@@ -14,6 +14,8 @@ _AT_MOST = 20.0  # nats of one row: a row that no gradient reached would outweig
 _FLOOR = 1e-12  # of the squared norm: what rounding leaves of a difference
 _TELLS = 1.0  # nats
 _BETWEEN = 0.4  # of the odds that are expected of a child
+# odds that make a child that of the copy: narrower types are made to serve, and seldom trained on
+_NEEDED = {"quantize": _TELLS, "copy": 10.0}
 _SHARPNESS = 20.0  # log-likelihood of one unit of log cost
 _WIDEST = 0.5
 
@@ -22,12 +24,13 @@ Origins = dict[tuple[int, int], Matrix]
 
 
 def origins(family: "Family", evidence: "Evidence") -> Origins:
-    """The `log_odds` of members for all proved pairs (original, copy on a grid), 0 where the origin is proved."""
+    """The `log_odds` of members for all proved pairs (original, rounded copy), 0 where the origin is proved."""
     explained = sorted({p.child for p in (*evidence.edges, *evidence.merges)})
     found = {}
     for proof in evidence.edges:
-        if proof.relation == "quantize":
+        if proof.relation in _NEEDED:
             odds = log_odds(family, proof.parents[0], proof.child)
+            odds[(odds > 0) & (odds < _NEEDED[proof.relation])] = 0.0
             odds[explained] = 0.0
             found[proof.parents[0], proof.child] = odds
     return found
@@ -73,7 +76,7 @@ def _nats(first: Matrix, second: Matrix, apart: Matrix, least: Matrix, count: fl
 
 
 def beside_copies(cost: Matrix, cues: "Cues") -> Matrix:
-    """`cost`, with a model nearer to that of an original and its copy on a grid from which it was made."""
+    """`cost`, with a model nearer to that of an original and its rounded copy from which it was made."""
     cost = cost.copy()
     for (original, copy), odds in cues.origins.items():
         for c in np.flatnonzero(odds).tolist():
@@ -87,6 +90,6 @@ def beside_copies(cost: Matrix, cues: "Cues") -> Matrix:
 
 
 def shape(cues: "Cues", g: int, x: int, c: int) -> float | None:
-    """Log odds of g -> x -> c over g -> x, g -> c where x is a copy of g on a grid, None where nothing is told."""
+    """Log odds of g -> x -> c over g -> x, g -> c where x is a rounded copy of g, None where nothing is told."""
     odds = cues.origins.get((g, x))
     return float(odds[c]) if odds is not None and odds[c] != 0 else None
