@@ -106,3 +106,14 @@ def test_a_copy_in_a_narrower_type_takes_no_children_from_its_original(planter, 
     document = recover_fingerprints(prints_of(saved(states))).document()
     edges = {frozenset((e["parent"], e["child"])) for e in document["edges"]}
     assert edges == {frozenset(("root", name)) for name in states if name != "root"}
+
+
+def test_sums_in_sketches_are_rounded_too_which_refutes_no_merge(planter, saved):
+    shapes = {"layer.3.dense.weight": (512, 128), "layer.4.dense.weight": (256, 256)}  # sums of sixteen values each
+    root = planter.root() | {k: 0.2 * planter.noise(s) for k, s in shapes.items()}
+    parents = {n: planter.finetuned(root, 0.02 + 0.005 * i) for i, n in enumerate("abc")}
+    prints = prints_of(saved({"root": root, **parents, "soup": made.linear(list(parents.values()), [1 / 3] * 3)}))
+    document = recover_fingerprints(prints).document()
+    assert {(e["parent"], e["relation"]) for e in document["edges"] if e["child"] == "soup"} == {
+        (n, "merge") for n in parents
+    }
