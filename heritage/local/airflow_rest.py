@@ -14,8 +14,8 @@ _DONE = frozenset(["success", "failed"])
 _PARKED = frozenset(["awaiting_input", "deferred"])
 _ENDED = frozenset(["success", "failed", "skipped", "upstream_failed", "removed"])
 # An answer that comes before the scheduler has seen the task's process end is lost (apache/airflow #66374, for one); a
-# worker may see that end only at its next heartbeat. The task's retry asks again, so the answer is given again, after a
-# longer pause each time. Can go when Airflow keeps such answers.
+# worker may see that end only at its next heartbeat. So is one to a task whose DAG file cannot be read just then. The
+# task asks again, so the answer is given again, after a longer pause each time. Can go when Airflow keeps such answers.
 _PAUSES_S = (5.0, 10.0, 15.0)
 
 
@@ -36,6 +36,11 @@ class AirflowApi:
     def knows(self, dag: str) -> bool:
         """Whether Airflow has read `dag`."""
         return any(d["dag_id"] == dag for d in self._call("GET", f"/dags?limit=100&dag_id_pattern={dag}")["dags"])
+
+    def version(self, dag: str) -> int:
+        """Number of the newest version of `dag` that Airflow has read; every change of its steps makes one."""
+        found = self._call("GET", f"/dags/{dag}/dagVersions?limit=1&order_by=-version_number")["dag_versions"]
+        return int(found[0]["version_number"]) if found else 0
 
     def runs(self, dag: str) -> list[dict[str, Any]]:
         """Runs of `dag`, oldest first, at most 100."""
@@ -92,17 +97,17 @@ class AirflowApi:
     def answer(self, dag: str, run: str, task: str, option: str, timeout_s: float) -> None:
         """Answer an approval that waits, and wait until Airflow has taken the answer; see `_PAUSES_S`."""
         body = {"chosen_options": [option], "params_input": {}}
-        tried = 0
+        path = f"/dags/{dag}/dagRuns/{run}/taskInstances/{task}/-1/hitlDetails"
 
         def ended_or_asked_again() -> str | None:
-            now = self._instance(dag, run, task)
-            again = now["state"] in _PARKED and now["try_number"] > tried
-            return str(now["state"]) if again or now["state"] in _ENDED else None
+            state = str(self._instance(dag, run, task)["state"])
+            # asked anew, by a retry or by the same try, the task has no answer any more
+            again = state in _PARKED and not self._call("GET", path)["response_received"]
+            return state if again or state in _ENDED else None
 
         for pause_s in _PAUSES_S:
             time.sleep(pause_s)
-            tried = self._instance(dag, run, task)["try_number"]
-            self._call("PATCH", f"/dags/{dag}/dagRuns/{run}/taskInstances/{task}/-1/hitlDetails", body)
+            self._call("PATCH", path, body)
             if self._until(ended_or_asked_again, timeout_s, f"the end of {task} of run {run} of {dag}") in _ENDED:
                 return
         raise Unavailable(f"Airflow at {self.url} lost {len(_PAUSES_S)} answers to {task} of run {run} of {dag}")
