@@ -12,15 +12,18 @@ from heritage.local.ports import LOOPBACK
 
 
 class TcpProxy:
-    """Between clients and `target_port`. `delay_s` holds every packet; `mute` takes bytes and answers nothing."""
+    """Between clients and `target_port`. `delay_s` holds every packet; `mute` takes bytes and answers nothing.
 
-    def __init__(self, target_port: int) -> None:
+    It listens on `port`, 0 for any that is free.
+    """
+
+    def __init__(self, target_port: int, port: int = 0) -> None:
         self.target_port = target_port
         self.delay_s = 0.0
         self.mute = False
         self.away = False
         self.accepted = 0
-        self._listener = socket.create_server((LOOPBACK, 0))
+        self._listener = socket.create_server((LOOPBACK, port))
         self.port = self._listener.getsockname()[1]
         self._pairs: list[tuple[socket.socket, socket.socket]] = []
         threading.Thread(target=self._accept, daemon=True).start()
@@ -68,9 +71,9 @@ class TcpProxy:
 
 
 @contextmanager
-def tcp_proxy(target_port: int) -> Iterator[TcpProxy]:
+def tcp_proxy(target_port: int, port: int = 0) -> Iterator[TcpProxy]:
     """A running proxy before the server on `target_port`."""
-    proxy = TcpProxy(target_port)
+    proxy = TcpProxy(target_port, port)
     try:
         yield proxy
     finally:

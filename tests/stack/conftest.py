@@ -18,6 +18,7 @@ from heritage.settings import MlflowSettings, S3Settings, Settings
 from heritage.storage import ObjectStore
 
 PROJECT = Path(__file__).parents[2]
+BUILDERS = ("heritage.demo", "torch.nn")
 
 
 @pytest.fixture(scope="session")
@@ -29,12 +30,36 @@ def production() -> Iterator[Production]:
     # not below pytest's own folder, which PostgreSQL's user may not pass through
     folder = Path(tempfile.mkdtemp(prefix="heritage-production-"))
     with pytest.MonkeyPatch.context() as patch:
-        stack = Production.up(folder, PROJECT)
+        stack = started(folder)
         patch.setenv("MLFLOW_TRACKING_USERNAME", "heritage")
         patch.setenv("MLFLOW_TRACKING_PASSWORD", stack.secret("mlflow_heritage_password"))
         yield stack
         stack.down(hurry=True)
     shutil.rmtree(folder)
+
+
+def started(folder: Path) -> Production:
+    """The whole stack over `with_own_dags`; its workers may also build the networks of `tests.deployed`."""
+    stack = Production.prepared(folder, with_own_dags(folder / "project"))
+    stack.values["ALLOWED_BUILDERS"] = ",".join(BUILDERS)
+    try:
+        stack.start_stores()
+        stack.start_services()
+    except BaseException:
+        stack.down(hurry=True)
+        raise
+    return stack
+
+
+def with_own_dags(folder: Path) -> Path:
+    """The project as links, but for its DAG files: those are copies, which a test may change."""
+    folder.mkdir()
+    for entry in PROJECT.iterdir():
+        if entry.name == "dags":
+            shutil.copytree(entry, folder / "dags", ignore=shutil.ignore_patterns("__pycache__"))
+        elif not entry.name.startswith("."):
+            (folder / entry.name).symlink_to(entry)
+    return folder
 
 
 @pytest.fixture
@@ -50,7 +75,7 @@ def connect(production: Production) -> Context:
         secret_key=SecretStr(production.secret("s3_heritage_secret")),
     )
     mlflow = MlflowSettings(tracking_uri=production.url("mlflow"))
-    settings = Settings(mlflow=mlflow, s3=s3, work_dir=production.work_dir / "client")
+    settings = Settings(mlflow=mlflow, s3=s3, work_dir=production.work_dir / "client", allowed_builders=BUILDERS)
     store = ObjectStore.connect(s3)
     return Context(Registry.connect(settings, store), store, settings)
 
