@@ -24,6 +24,7 @@ import time
 from collections.abc import Callable
 from itertools import combinations
 from pathlib import Path
+from statistics import mean, stdev
 
 import torch
 from recovery_mother import mother
@@ -68,16 +69,21 @@ def _arguments() -> argparse.Namespace:
 
 
 def accuracy(seeds: str, kinds: list[str], folder: Path) -> Table:
-    """One row a kind of forest, pooled over seeds, from weights and from fingerprints."""
+    """One row a kind of forest, pooled over seeds, from weights and from fingerprints; their difference by forest."""
     first, _, last = seeds.partition("-")
     table = Table(title=f"accuracy on fresh forests (seeds {seeds})")
     for head in ("forest", "pairs", "ARI", "directed", "undirected", "precision", "roots", "merges", "relation", "ECE"):
         table.add_column(head)
     for kind in kinds:
         forests = [kept_forest(kind, seed, folder) for seed in range(int(first), int(last or first) + 1)]
+        shares = []
         for name, method in (("weights", _from_weights), ("fingerprints", _from_fingerprints)):
-            s = pooled([score(truth, method(place)) for place, truth in forests])
-            table.add_row(f"{kind}, {name}", *_cells(s))
+            scores = [score(truth, method(place)) for place, truth in forests]
+            shares.append([s.directed / max(1, s.pairs) for s in scores])
+            table.add_row(f"{kind}, {name}", *_cells(pooled(scores)))
+        less = [w - p for w, p in zip(*shares, strict=True)]
+        spread = f", standard deviation {stdev(less):.3f}" if len(less) > 1 else ""
+        table.add_row(f"{kind}, weights less fingerprints", "", "", f"{mean(less):+.3f}{spread}")
     return table
 
 
