@@ -61,7 +61,7 @@ def log_odds(family: "Family", original: int, copy: int) -> Matrix:
 def _of_rows(family: "Family", original: int, copy: int, k: int) -> Matrix:
     """What rows tell whose values are kept: those in which the copy differs from the original."""
     rows = family.block(range(family.count), k).astype(np.float64)
-    least = _FLOOR * (rows[original] ** 2).sum(1) + 1e-30
+    least = _FLOOR * (rows[original] ** 2).sum(1)
     from_original, from_copy = (((rows - rows[i]) ** 2).sum(2) for i in (original, copy))
     differ = from_original[copy] > least
     nats = _nats(from_original, from_copy, from_original[copy], least, rows.shape[2])[:, :, differ]
@@ -70,7 +70,7 @@ def _of_rows(family: "Family", original: int, copy: int, k: int) -> Matrix:
 
 def _nats(first: Matrix, second: Matrix, apart: Matrix, least: Matrix, count: float) -> Matrix:
     """Log odds by both distances, and those that are expected, (2, ...); 0 where a model lacks the slot."""
-    first, second = np.maximum(first, least), np.maximum(second, least)
+    first, second = (np.maximum(d2, least + 1e-30) for d2 in (first, second))
     nats = count / 2 * np.stack([np.log(first / second), np.log1p(apart / np.minimum(first, second))])
     return np.asarray(np.nan_to_num(nats, nan=0.0))
 
