@@ -77,15 +77,18 @@ def measure(stack: Comparable, members: Sequence[int], device: str = "cpu", exac
         squared[k][np.ix_(here, here)] = np.maximum(g[:, None] + g[None, :] - 2 * gram, 0.0)
         norms[k, here], sums[k, here] = norm, total
 
-    _for_each(work, range(len(stack.slots)), sum(s.size for s in stack.slots) * len(members))
+    # sketching waits for memory more than for the processor: a second thread saves a tenth of the time and costs a
+    # quarter more of the processor's
+    multiplied = 0 if large else sum(s.size for s in stack.slots) * len(members)
+    _for_each(work, range(len(stack.slots)), multiplied)
     diagonal = np.arange(len(members))
     squared[:, diagonal, diagonal] = np.where(np.isnan(norms), np.nan, 0.0)
     return Distances(stack.slots, squared, norms, sums)
 
 
-def _for_each(work: Callable[[int], None], items: Iterable[int], elements: int) -> None:
-    """Do `work` for all items, in threads where there is much to do."""
-    if elements < _WORTH_THREADS:
+def _for_each(work: Callable[[int], None], items: Iterable[int], multiplied: int) -> None:
+    """Do `work` for all items, in threads where many values are multiplied."""
+    if multiplied < _WORTH_THREADS:
         for item in items:
             work(item)
         return
