@@ -70,6 +70,7 @@ def test_the_file_of_users_is_private_and_holds_the_database(tmp_path):
     assert read["mlflow"]["database_uri"] == COMPLETE["MLFLOW_AUTH_DATABASE_URI"]
     assert read["mlflow"]["default_permission"] == "NO_PERMISSIONS"
     assert "admin_password" not in read["mlflow"]
+    assert 0 < read["mlflow"].getint("auth_cache_ttl_seconds") <= 60
 
 
 def test_what_the_operator_set_wins(tmp_path):
