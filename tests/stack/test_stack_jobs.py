@@ -1,6 +1,9 @@
 """The main job and the mapped jobs on PostgreSQL, Redis and two Celery workers, with accounts everywhere."""
 
+from collections.abc import Callable, Iterable
+from contextlib import suppress
 from pathlib import Path
+from typing import TypeVar
 
 import httpx
 import psutil
@@ -18,6 +21,7 @@ from tests import planted
 from tests.stack import worked
 
 RECLUSTER = "heritage_recluster"
+T = TypeVar("T")
 DAGS = (story.CHECK, story.REPAIR, story.PROMOTE)
 
 
@@ -63,9 +67,18 @@ def versions_of(ctx: Context, family: int) -> list[ModelVersion]:
     return [ctx.registry.version(f"planted-{family}-{i}") for i in range(3)]
 
 
+def asked(members: Iterable[psutil.Process], question: Callable[[psutil.Process], T]) -> list[T]:
+    """The answers of `members`, without those that end meanwhile, as a worker's tasks do."""
+    answers = []
+    for member in members:
+        with suppress(psutil.NoSuchProcess):
+            answers.append(question(member))
+    return answers
+
+
 def test_workers_have_no_key_of_the_database(production: Production) -> None:
     worker = production.running["airflow-worker-1"]
-    environments = [member.environ() for member in processes.members(worker)]
+    environments = asked(processes.members(worker), psutil.Process.environ)
 
     assert len(environments) > 1
     for found in environments:
@@ -77,8 +90,8 @@ def test_every_listener_is_on_loopback(production: Production) -> None:
     addresses = {
         (name, socket.laddr.ip)
         for name, process in production.running.items()
-        for member in processes.members(process)
-        for socket in member.net_connections(kind="inet")
+        for sockets in asked(processes.members(process), psutil.Process.net_connections)
+        for socket in sockets
         if socket.status == psutil.CONN_LISTEN
     }
 
@@ -88,7 +101,7 @@ def test_every_listener_is_on_loopback(production: Production) -> None:
 def test_no_secret_is_an_argument_or_in_a_log(production: Production) -> None:
     secrets = [file.read_text().strip() for file in (production.work_dir / "secrets").iterdir()]
     members = [member for process in production.running.values() for member in processes.members(process)]
-    arguments = [word for member in members for word in member.cmdline()]
+    arguments = [word for words in asked(members, psutil.Process.cmdline) for word in words]
     logs = [Path(process.log).read_text(errors="replace") for process in production.running.values()]
 
     assert [s for s in secrets if any(s in text for text in [*arguments, *logs])] == []
