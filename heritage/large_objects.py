@@ -1,6 +1,6 @@
 """Objects of gigabytes: read by position, written in parts; nobody sees half of one."""
 
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -61,7 +61,8 @@ class Upload:
     def __exit__(self, *_: object) -> None:
         if self._open:
             self._open = False
-            self._send("abort_multipart_upload")
+            with suppress(NotFound):  # it was completed, and the answer that said so was lost
+                self._send("abort_multipart_upload")
 
     def write(self, piece: memoryview) -> None:
         """Add `piece` (bytes)."""

@@ -12,7 +12,7 @@ from heritage.settings import S3Settings
 CONNECT_TIMEOUT_S = 5.0
 READ_TIMEOUT_S = 30.0
 
-_ABSENT = frozenset(["NoSuchKey", "NotFound", "404"])
+_ABSENT = frozenset(["NoSuchKey", "NoSuchUpload", "NoSuchVersion", "NotFound", "404"])
 _TAKEN = frozenset(["BucketAlreadyOwnedByYou", "BucketAlreadyExists"])
 # codes that some servers send with a status other than 401 and 403
 _DENIED = frozenset(["ExpiredToken", "ExpiredTokenException", "InvalidToken", "TokenRefreshRequired"])

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from heritage.errors import BadInput, Misconfigured, NotFound, Unavailable, UnsafeName
+from heritage.large_objects import Upload
 from heritage.local import seaweed as seaweed_server
 from heritage.local.faults import LOST, REFUSED, Fault, FaultProxy, failure, fault_proxy
 from heritage.settings import S3Settings
@@ -286,6 +287,8 @@ def test_a_half_sent_body_is_never_returned(store, shaky, proxy):
         (failure(501, "NotImplemented"), Misconfigured, "SeaweedFS or AWS S3"),
         (failure(400, "EntityTooLarge", "&#8238;too large"), BadInput, "EntityTooLarge"),
         (failure(404, "NoSuchKey"), NotFound, "no such object"),
+        (failure(404, "NoSuchVersion"), NotFound, "no such object"),
+        (failure(404, "NoSuchUpload"), NotFound, "no such object"),
     ],
 )
 def test_an_answer_that_will_not_change_is_told_at_once(shaky, proxy, fault, error, said):
@@ -337,3 +340,17 @@ def test_only_the_owner_can_read_the_servers_keys(tmp_path: Path):
     seaweed_server.settings_for(tmp_path, 1)
 
     assert (tmp_path / "s3.json").stat().st_mode & 0o777 == 0o600
+
+
+def test_an_upload_that_was_completed_though_its_answer_was_lost_is_committed(store, shaky, proxy):
+    """As AWS tells it: once it is completed, the upload is not known any more."""
+    with Upload(shaky, "large") as upload:
+        upload.write(memoryview(b"content"))
+        store.put("large", b"content")
+        proxy.plan(Fault(), failure(404, "NoSuchUpload"))  # the last part, then the answer to a second try
+        assert upload.commit()
+
+
+def test_giving_up_an_upload_that_is_gone_is_no_fault(shaky, proxy):
+    with Upload(shaky, "large"):
+        proxy.plan(failure(404, "NoSuchUpload"))
