@@ -1,6 +1,7 @@
 """The application: every route, behind the login that its guard provides."""
 
 import mimetypes
+import os
 from collections.abc import Callable
 from importlib import import_module
 from importlib.util import find_spec
@@ -89,9 +90,10 @@ def _files() -> APIRouter:
     @router.get("/static/{path:path}", responses=documented(404))
     def static(path: Annotated[str, InPath(max_length=300)]) -> FileResponse:
         """A file of the pages; browsers ask each time whether it is still the same."""
-        root = STATIC.resolve()
-        file = (root / path).resolve() if "\0" not in path else root
-        if not file.is_relative_to(root) or not file.is_file():
+        # os.path asks without raising, also for names that no file system takes
+        root = os.path.realpath(STATIC)
+        file = Path(os.path.realpath(os.path.join(root, path)) if "\0" not in path else root)
+        if not file.is_relative_to(root) or not os.path.isfile(file):
             raise NotFound("there is no such file")
         kind = _TYPES.get(file.suffix) or mimetypes.guess_type(file.name)[0] or "application/octet-stream"
         return FileResponse(file, media_type=kind, headers={"Cache-Control": "private, no-cache"})

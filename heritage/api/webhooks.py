@@ -75,7 +75,7 @@ def _take(services: Services, seen: "Seen", headers: dict[str, str], body: bytes
     try:
         consequence = _consequence(ctx, event, notice, delivery)
         run = services.start(consequence.dag, consequence.conf or {}, USER) if consequence.dag else None
-    except HeritageError:
+    except BaseException:  # Airflow's trigger may raise what its database makes it raise
         seen.forget(ctx, delivery)  # MLflow tries again with the same id
         raise
     services.follower.start(at_once=True)

@@ -83,7 +83,7 @@ def test_an_outage_is_told_as_one_and_an_unknown_airflow_too():
 
 
 @pytest.mark.parametrize(
-    "path", ["../app.py", "%2e%2e/app.py", "..%2fapp.py", "/etc/passwd", "js/../../app.py", "a%00b", ""]
+    "path", ["../app.py", "%2e%2e/app.py", "..%2fapp.py", "/etc/passwd", "js/../../app.py", "a%00b", "a" * 290, ""]
 )
 def test_only_files_below_static_are_served(path):
     assert alone().get(f"/static/{path}").status_code == 404

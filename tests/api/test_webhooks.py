@@ -11,6 +11,7 @@ import uvicorn
 
 from heritage.api import create_app, token_guard
 from heritage.api.signature import WINDOW_S, signature
+from heritage.errors import Unavailable
 from heritage.flows import notices
 from heritage.local.ports import free_ports
 from tests.api.small_fleet import Started, register_by_hand, until
@@ -82,21 +83,23 @@ def test_a_delivery_counts_once_also_in_another_process(client, started, fleet):
     assert len(started.runs) == 1
 
 
-def test_what_could_not_be_done_may_be_sent_again(fleet):
+@pytest.mark.parametrize(
+    ("fault", "status"), [(Unavailable("Airflow is away"), 503), (OSError("Airflow's database is away"), 500)]
+)
+def test_what_could_not_be_done_may_be_sent_again(fleet, fault, status):
     from fastapi.testclient import TestClient
-
-    from heritage.errors import Unavailable
 
     down = [True]
 
     def trigger(dag, conf, user):
         if down[0]:
-            raise Unavailable("Airflow is away")
+            raise fault
         return Started()(dag, conf, user)
 
-    receiver = TestClient(create_app(token_guard(""), trigger, lambda: fleet.ctx), base_url="http://127.0.0.1")
+    app = create_app(token_guard(""), trigger, lambda: fleet.ctx)
+    receiver = TestClient(app, base_url="http://127.0.0.1", raise_server_exceptions=False)
     delivery = signed(HAND)
-    assert receiver.post(**delivery).status_code == 503
+    assert receiver.post(**delivery).status_code == status
     down[0] = False
     assert receiver.post(**delivery).status_code == 202
 
