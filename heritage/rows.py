@@ -69,6 +69,8 @@ def concatenate(parts: Sequence[Rows]) -> Rows:
     """All rows of `parts` in order; labels and ids are kept only where every part has them."""
     if not parts:
         raise BadInput("no rows to put together; give at least one batch")
+    if len(shapes := {p.x.shape[1:] for p in parts}) > 1:
+        raise BadInput(f"rows of shapes {', '.join(map(str, sorted(shapes)))} do not go together; give them apart")
     ys = [p.y for p in parts if p.y is not None]
     ids = [p.ids for p in parts if p.ids is not None]
     return Rows(

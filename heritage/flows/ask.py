@@ -11,7 +11,7 @@ from heritage.errors import BadInput
 from heritage.flows import donors, repair, windows
 from heritage.flows.answers import key_of
 from heritage.flows.context import Context
-from heritage.flows.networks import manifest_of, network_of, state_of
+from heritage.flows.networks import answerable, manifest_of, network_of, state_of
 from heritage.flows.windows import Kept
 from heritage.labelling.features import penultimate
 from heritage.labelling.pool import Pool
@@ -21,7 +21,7 @@ from heritage.records import ModelVersion
 from heritage.rows import Rows, concatenate, to_npz
 
 if TYPE_CHECKING:
-    from torch import nn
+    from torch import Tensor, nn
 
 _COMMITTEE = frozenset(["vote-entropy", "jensen-shannon"])
 _MEMBERS = 8
@@ -32,12 +32,17 @@ def plan(ctx: Context, model: str, window: str = "", strategy: str = MIXED) -> t
     champion = ctx.registry.version(f"{model}@champion")
     window = window or windows.newest_with_rows(ctx, champion)
     kept = windows.read_rows(ctx, champion, repair.current_windows(ctx, champion, window))
+    state = state_of(ctx, champion)
+    network = network_of(ctx, manifest_of(ctx, champion), state)
+    # which label is right for a row that the model cannot answer would help nobody
+    kept = Kept(*(answerable(network, part) for part in (kept.labelled, kept.chosen, kept.unlabelled)))
     if kept.unlabelled is None:
         raise BadInput(
             f"{champion.address}: window {window} has no unlabelled rows to ask for; keep rows of later ones"
         )
     own, rows = ctx.settings.labels, kept.unlabelled
-    pool, seed = pool_of(ctx, champion, kept, strategy), ctx.settings.repair.seed
+    members = _committee(ctx, champion, rows) if strategy in _COMMITTEE else None
+    pool, seed = pool_of(network, state, kept, members), ctx.settings.repair.seed
     chosen = select(strategy, pool, own.budget, np.random.default_rng(seed))
     options = RequestOptions(
         model=champion.address,
@@ -64,19 +69,19 @@ def request(ctx: Context, model: str, window: str = "", strategy: str = MIXED, d
     return {"request": wanted.request_id, "deadline": manifest["deadline"], "tasks": len(wanted.rows)}
 
 
-def pool_of(ctx: Context, champion: ModelVersion, kept: Kept, strategy: str) -> Pool:
-    """The unlabelled rows as the champion sees them, and as its relatives do where the strategy asks a committee."""
+def pool_of(
+    network: "nn.Module", state: "dict[str, Tensor]", kept: Kept, committee: NDArray[np.float64] | None
+) -> Pool:
+    """The unlabelled rows as `network` with `state` sees them, and as a `committee` does."""
     assert kept.unlabelled is not None
-    state = state_of(ctx, champion)
-    network = network_of(ctx, manifest_of(ctx, champion), state)
     if not _has_features(network):
         from heritage.repair.evaluate import predict
 
-        return Pool(predict(network, state, kept.unlabelled, "cpu"), None, _committee(ctx, champion, kept, strategy))
+        return Pool(predict(network, state, kept.unlabelled, "cpu"), None, committee)
     probabilities, features = penultimate(network, state, kept.unlabelled.x, "cpu")
     known = [Rows(r.x) for r in (kept.labelled, kept.chosen) if r is not None]
     labelled = penultimate(network, state, concatenate(known).x, "cpu")[1] if known else None
-    return Pool(probabilities, features, _committee(ctx, champion, kept, strategy), labelled)
+    return Pool(probabilities, features, committee, labelled)
 
 
 def _has_features(network: "nn.Module") -> bool:
@@ -85,13 +90,10 @@ def _has_features(network: "nn.Module") -> bool:
     return any(isinstance(module, Linear) for module in network.modules())
 
 
-def _committee(ctx: Context, champion: ModelVersion, kept: Kept, strategy: str) -> NDArray[np.float64] | None:
+def _committee(ctx: Context, champion: ModelVersion, rows: Rows) -> NDArray[np.float64]:
     """Probabilities (members, n, classes) of the champion and its nearest relatives of the same architecture."""
-    if strategy not in _COMMITTEE:
-        return None
     from heritage.weights.network import probabilities
 
-    assert kept.unlabelled is not None
     graph = ctx.registry.graph()
     wanted = graph.node(champion.digest).architecture
     members = [
@@ -100,4 +102,4 @@ def _committee(ctx: Context, champion: ModelVersion, kept: Kept, strategy: str) 
         if graph.node(version.digest).architecture == wanted
     ]
     networks = (network_of(ctx, manifest_of(ctx, v), state_of(ctx, v)) for v in members[:_MEMBERS])
-    return np.stack([probabilities(network, kept.unlabelled.x).astype(np.float64) for network in networks])
+    return np.stack([probabilities(network, rows.x).astype(np.float64) for network in networks])

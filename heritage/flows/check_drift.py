@@ -175,8 +175,9 @@ def _answered(checked: _Check, labelled: Rows) -> tuple[np.ndarray[Any, Any], np
 
     assert labelled.y is not None
     ctx, version = checked.ctx, checked.version
-    network = network_of(ctx, manifest_of(ctx, version), state_of(ctx, version))
-    return probabilities(network, labelled.x), labelled.y
+    said = probabilities(network_of(ctx, manifest_of(ctx, version), state_of(ctx, version)), labelled.x)
+    finite = np.isfinite(said).all(axis=1)  # a row that lacks a value has no answer to be right or wrong
+    return said[finite], labelled.y[finite]
 
 
 def _report(checked: _Check, inputs: Rows | None, window: Window, verdict: Verdict) -> None:

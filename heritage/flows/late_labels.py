@@ -53,7 +53,10 @@ def take(
 
 
 def logged(ctx: Context, version: ModelVersion, window: str) -> tuple[NDArray[np.str_], NDArray[np.float32]]:
-    """Ids (n,) and probabilities (n, classes) of the predictions in a window, in the order of their logs."""
+    """Ids (n,) and probabilities (n, classes) of the predictions in a window, in the order of their logs.
+
+    Answers that are not finite are left out: nobody was given them.
+    """
     keys = sorted(ctx.store.list(windows.prefix("predictions", version, window)))
     logs = [predictions.from_bytes(ctx.store.get(key), key) for key in keys]
     if not logs:
@@ -61,7 +64,9 @@ def logged(ctx: Context, version: ModelVersion, window: str) -> tuple[NDArray[np
     # a log of another number of classes is of rows that no label fits
     classes = max(said.shape[1] for _, said in logs)
     fitting = [log for log in logs if log[1].shape[1] == classes]
-    return np.concatenate([ids for ids, _ in fitting]), np.concatenate([said for _, said in fitting])
+    ids, said = np.concatenate([ids for ids, _ in fitting]), np.concatenate([said for _, said in fitting])
+    finite = np.isfinite(said).all(axis=1)
+    return ids[finite], said[finite]
 
 
 def joined(

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from heritage.errors import Misconfigured, NotFound
+from heritage.errors import BadInput, Misconfigured, NotFound
 from heritage.flows import donors
 from heritage.flows.context import Context
 from heritage.flows.donors import Sight
-from heritage.flows.networks import manifest_of, network_of, state_of
+from heritage.flows.networks import answerable, manifest_of, network_of, state_of
 from heritage.flows.profiles import reference_of
 from heritage.flows.windows import Kept
 from heritage.names import printable
@@ -107,23 +107,30 @@ def sight_of(ctx: Context, champion: ModelVersion, kept: Kept) -> Sight:
 
 
 def gather(ctx: Context, champion: ModelVersion, kept: Kept) -> Material:
-    """Champion, donors that are healthy on the current rows, and the rows in their parts."""
+    """Champion, donors that are healthy on the current rows, and the rows in their parts.
+
+    Rows that the champion cannot answer are in none of them; `BadInput` where too few others are left.
+    """
     from heritage.repair.evaluate import pick_device
 
-    tune, guard = divide(ctx, kept)
+    state = state_of(ctx, champion)
+    network = network_of(ctx, manifest_of(ctx, champion), state)
+    sound = Kept(*(answerable(network, part) for part in (kept.labelled, kept.chosen, kept.unlabelled)))
+    if lacking := too_few(sound):
+        raise BadInput(f"{champion.address}, without the rows that it gives no finite answer to: {lacking}")
+    tune, guard = divide(ctx, sound)
     rehearsed, original = split_reference(ctx, reference_of(ctx, champion), len(tune))
     choice, states = donors.choose(ctx, sight_of(ctx, champion, kept), ctx.registry.graph())
-    state = state_of(ctx, champion)
     own = ctx.settings.repair
     return Material(
-        network_of(ctx, manifest_of(ctx, champion), state),
+        network,
         champion.digest,
         state,
         {d.label: (d.digest, states[d.digest]) for d in choice.donors},
         choice,
         tune if rehearsed is None else concatenate([tune, rehearsed]),
         guard,
-        kept.unlabelled,
+        sound.unlabelled,
         original,
         SearchOptions(rungs=parse_rungs(own.rungs), seed=own.seed, device=pick_device(own.device).type),
     )

@@ -4,9 +4,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from heritage.errors import BadInput
 from heritage.flows.context import Context
 from heritage.records import Manifest, ModelVersion
+from heritage.rows import Rows
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -43,3 +46,16 @@ def network_of(ctx: Context, manifest: Manifest, state: "Mapping[str, Tensor]") 
             "--architecture package.module:callable"
         )
     return load(manifest.architecture, state, ctx.settings.allowed_builders)
+
+
+def answerable(network: "nn.Module", rows: Rows | None) -> Rows | None:
+    """Those of `rows` to which `network` gives finite probabilities; None where there are none.
+
+    One row that lacks a value would make every mean over the rows NaN: nothing can be learnt from it, or judged by it.
+    """
+    from heritage.weights.network import probabilities
+
+    if rows is None:
+        return None
+    sound = rows.take(np.flatnonzero(np.isfinite(probabilities(network, rows.x)).all(axis=1)))
+    return sound if len(sound) else None

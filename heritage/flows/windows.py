@@ -21,7 +21,7 @@ import numpy as np
 from heritage.drift.predictions import LateLabels
 from heritage.drift.tables import rows_of_parquet
 from heritage.drift.window import Window
-from heritage.errors import NotFound
+from heritage.errors import BadInput, NotFound
 from heritage.flows.context import Context
 from heritage.names import check_name
 from heritage.records import ModelVersion
@@ -111,10 +111,13 @@ def _with_labels(batch: Rows, truth: Mapping[str, int]) -> list[Rows]:
 
 
 def _batches(ctx: Context, version: ModelVersion, kind: str, windows: list[str]) -> list[Rows]:
-    keys = [key for window in windows for key in ctx.store.list(prefix(kind, version, window))]
-    return [
-        (rows_of_parquet if key.endswith(".parquet") else from_npz)(ctx.store.get(key), key) for key in sorted(keys)
-    ]
+    keys = sorted(key for window in windows for key in ctx.store.list(prefix(kind, version, window)))
+    batches = [(rows_of_parquet if key.endswith(".parquet") else from_npz)(ctx.store.get(key), key) for key in keys]
+    for key, batch in zip(keys, batches, strict=True):
+        mine, usual = list(batch.x.shape[1:]), list(batches[0].x.shape[1:])
+        if mine != usual:
+            raise BadInput(f"{key}: its rows have shape {mine}, the others {usual}; remove the objects that do not fit")
+    return batches
 
 
 def _digests(rows: Rows | None) -> set[str]:
