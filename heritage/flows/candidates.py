@@ -2,7 +2,7 @@
 
 import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -58,6 +58,7 @@ def best(ctx: Context, material: Material) -> Outcome:
         threads=material.options.threads,
         device=material.device,
         result=_digest(state),
+        gate=asdict(gate_options(ctx)),
     )
     evidence = Evidence(
         current=_comparison(material, state, guard),

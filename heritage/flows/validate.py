@@ -3,6 +3,7 @@
 import hashlib
 import json
 from collections.abc import Iterator
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -26,7 +27,7 @@ from heritage.rows import Rows
 def run(ctx: Context, address: str, window: str = "", dry_run: bool = False) -> dict[str, Any]:
     """The gate's decision on `address` against its model's champion; accepted versions become challenger.
 
-    Only rows that no repair was tuned on are used. `plan` is a hash of what was compared on which rows.
+    Only rows that no repair was tuned on are used. `plan` is a hash of what was compared, how and on what.
     """
     version = ctx.registry.version(address)
     champion = ctx.registry.version(f"{version.name}@champion")
@@ -42,7 +43,10 @@ def run(ctx: Context, address: str, window: str = "", dry_run: bool = False) -> 
     trials = [Trial(b.argmax(axis=1), n.argmax(axis=1), _labels(r)) for b, n, r in _parts(before, now, rows, reference)]
     found = decide(*trials[0], trials[1] if reference is not None else None, options=gate_options(ctx))
     seen = [compared(b, n, _labels(r)) for b, n, r in _parts(before, now, rows, reference)]
-    named = {"kind": "validation", "champion": champion.digest, "candidate": version.digest, "rows": rows.digest}
+    named = {
+        "kind": "validation", "champion": champion.digest, "candidate": version.digest, "rows": rows.digest,
+        "original": "" if reference is None else reference.digest, "gate": asdict(gate_options(ctx)),
+    }  # fmt: skip
     plan = hashlib.sha256(json.dumps(named, sort_keys=True).encode()).hexdigest()
     result = {
         "kind": "validation",

@@ -74,7 +74,8 @@ class RepairPlan:
     `drifted` and `donors` (name -> digest) are content digests of weights; `labelled`, `unlabelled`, `guard` are
     digests of rows ('' where there are none); `masked` names tensors whose zeros are kept, `left` tensors that stay
     as the drifted model has them (name -> reason); `threads` and `device` decide the last bits; `result` is the
-    content digest of the repaired model where known.
+    content digest of the repaired model where known; `gate` are the levels and margins that it was judged by, empty
+    where it was not: the same weights under other levels are another decision, so another plan.
     """
 
     drifted: str
@@ -90,6 +91,7 @@ class RepairPlan:
     device: str = "cpu"
     result: str = ""
     version: int = PLAN_VERSION
+    gate: Mapping[str, float | int | str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for digest in (self.drifted, *self.donors.values(), *filter(None, (self.labelled, self.result))):
@@ -100,7 +102,10 @@ class RepairPlan:
 
     def to_json(self) -> str:
         """Canonical JSON: sorted keys, no spaces, shortest exact floats. Equal plans give equal text."""
-        return json.dumps(asdict(self), sort_keys=True, separators=(",", ":"), allow_nan=False)
+        raw = asdict(self)
+        if not self.gate:  # plans of before have no such field, and keep their hash
+            del raw["gate"]
+        return json.dumps(raw, sort_keys=True, separators=(",", ":"), allow_nan=False)
 
     @property
     def hash(self) -> str:

@@ -54,6 +54,17 @@ def test_a_version_that_is_no_better_is_not_nominated(contest):
     assert contest.champion == "1"
 
 
+def test_under_other_levels_it_is_another_decision_that_people_are_shown(contest):
+    strict = contest.ctx.settings.repair.model_copy(update={"original_margin": 0.0})
+    ctx = dataclasses.replace(contest.ctx, settings=contest.ctx.settings.model_copy(update={"repair": strict}))
+    refused = validate.run(ctx, contest.versions[1].address)
+    assert refused["decision"] != "accept"
+    accepted = contest.accepted()  # after somebody raised the margin
+    assert decisions.decision(ctx, accepted["plan"])["decision"] == "accept"
+    assert "within the margin" in promote.brief(ctx, accepted["address"], accepted["plan"])["body"]
+    assert accepted["run"] != refused["run"]
+
+
 def test_a_dry_run_leaves_nothing(contest):
     before = sorted(contest.ctx.store.list("repairs/"))
     found = validate.run(contest.ctx, contest.versions[1].address, dry_run=True)

@@ -13,9 +13,14 @@ PLAN = RepairPlan("0" * 64, {"a": "1" * 64, "b": "2" * 64}, RECIPE, "3" * 64, se
 
 
 def test_a_plan_survives_its_json():
-    again = RepairPlan.from_json(PLAN.to_json())
-    assert again == PLAN
-    assert again.hash == PLAN.hash
+    for plan in (PLAN, replace(PLAN, gate={"alpha": 0.05, "metric": "accuracy"})):
+        again = RepairPlan.from_json(plan.to_json())
+        assert again == plan
+        assert again.hash == plan.hash
+
+
+def test_a_plan_of_before_gates_were_part_of_it_keeps_its_hash():
+    assert PLAN.hash == "486fc49f29c8a91bcf4c0c397d0782ae9973abaeac2ab292b8ec050c76a3bbd3"
 
 
 def test_the_hash_does_not_depend_on_the_order_of_donors():
@@ -26,7 +31,13 @@ def test_the_hash_does_not_depend_on_the_order_of_donors():
 
 
 @pytest.mark.parametrize(
-    "change", [{"seed": 8}, {"guard": "9" * 64}, {"recipe": replace(RECIPE, coefficients={"a": 0.1, "b": 0.2500001})}]
+    "change",
+    [
+        {"seed": 8},
+        {"guard": "9" * 64},
+        {"gate": {"alpha": 0.05}},
+        {"recipe": replace(RECIPE, coefficients={"a": 0.1, "b": 0.2500001})},
+    ],
 )
 def test_every_change_changes_the_hash(change):
     assert replace(PLAN, **change).hash != PLAN.hash
