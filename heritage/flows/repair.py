@@ -9,11 +9,12 @@ import math
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import islice, takewhile
 from pathlib import Path
 from typing import Any
 
 from heritage.errors import BadInput, Conflict, Refused
-from heritage.flows import candidates, check_drift, decisions, donors, material, register, story, windows
+from heritage.flows import candidates, check_drift, decisions, donors, judgements, material, register, story, windows
 from heritage.flows.context import Context
 from heritage.flows.decisions import decision as decision
 from heritage.flows.material import Material
@@ -134,13 +135,10 @@ def _kept(given: Material) -> dict[str, Rows | None]:
 
 def current_windows(ctx: Context, champion: ModelVersion, window: str) -> list[str]:
     """`window` and the drifted windows right before it, oldest first: what the champion sees now."""
-    used = [window]
-    before = [v for v in check_drift.verdicts(ctx, champion) if v.window < window]
-    for verdict in reversed(before):
-        if verdict.status != "drift":
-            break
-        used.insert(0, verdict.window)
-    return used[-ctx.settings.drift.for_model(champion.name).windows_looked_at :]
+    before = (v for v in judgements.newest_first(ctx, champion) if v.window < window)
+    drifted = takewhile(lambda verdict: verdict.status == "drift", before)
+    most = ctx.settings.drift.for_model(champion.name).windows_looked_at
+    return [window, *(verdict.window for verdict in islice(drifted, most - 1))][::-1]
 
 
 def register_challenger(ctx: Context, plan_hash: str) -> dict[str, str]:

@@ -1,6 +1,7 @@
 """Repair of a small registered family: what is searched, what bars a donor, and what goes wrong on the way."""
 
 import dataclasses
+import json
 import uuid
 import zlib
 
@@ -8,8 +9,9 @@ import numpy as np
 import pytest
 import torch
 
+from heritage.drift.verdict import Verdict
 from heritage.errors import BadInput, Conflict, Misconfigured, NotFound, Refused, Unavailable
-from heritage.flows import decisions, donors, material, register, repair, windows
+from heritage.flows import check_drift, decisions, donors, material, register, repair, windows
 from heritage.records import Architecture, Origin, ParentEdge, Relation
 from heritage.registry import INITIAL
 from heritage.repair.plan import Recipe, RepairPlan, Rung
@@ -144,6 +146,18 @@ def test_many_donors_share_a_bounded_number_of_tasks(drifted, monkeypatch):
     assert [len(p["digests"]) for p in parts] == [2, 1]
 
 
+def test_what_the_champion_sees_now_is_told_by_its_newest_verdicts_alone(family, monkeypatch):
+    ctx, champion, read = family.ctx, family.champion, []
+    for i in range(9):
+        verdict = Verdict("ok" if i == 6 else "drift", 300, {}, window=f"v{i}")
+        ctx.store.put(check_drift.verdict_key(champion, f"v{i}"), json.dumps({"verdict": verdict.record()}).encode())
+    real = type(ctx.store).read
+    monkeypatch.setattr(type(ctx.store), "read", lambda store, key: read.append(key) or real(store, key))
+    assert repair.current_windows(ctx, champion, "v9") == ["v7", "v8", "v9"]
+    assert len(read) == 2
+    assert repair.current_windows(ctx, champion, "v8") == ["v7", "v8"]
+
+
 def test_validation_rows_take_the_place_of_a_window(family):
     ctx, rows = family.ctx, now(family, 300, seed=11)
     found = repair.search(ctx, family.name, rows=rows)
@@ -232,6 +246,19 @@ def test_a_refused_plan_registers_nothing(family):
     with pytest.raises(NotFound):
         repair.register_challenger(family.ctx, "0" * 64)
     assert len(list(family.ctx.registry.versions(name=family.name))) == 1
+
+
+def test_what_strict_levels_refused_may_be_accepted_under_others(drifted):
+    ctx = drifted.ctx
+    strict = ctx.settings.repair.model_copy(update={"alpha": 1e-300})
+    refused = repair.search(
+        dataclasses.replace(ctx, settings=ctx.settings.model_copy(update={"repair": strict})), drifted.name, "w1"
+    )
+    assert refused["decision"] != "accept"
+    accepted = repair.search(ctx, drifted.name, "w1")
+    assert accepted["decision"] == "accept"
+    made = repair.register_challenger(ctx, accepted["plan"])
+    assert ctx.registry.aliases(drifted.name)["challenger"] == ctx.registry.version(made["address"]).version
 
 
 def test_a_plan_that_somebody_changed_is_not_carried_out(drifted):
