@@ -19,7 +19,7 @@ def use_running_stack() -> None:
     from heritage.local.stack import Stack
 
     chosen = settings()
-    if {"mlflow", "s3"} & chosen.model_fields_set or config_file().exists():
+    if {"mlflow", "s3"} & chosen.model_fields_set:
         return
     try:
         stack = Stack.load(chosen.work_dir)

@@ -56,6 +56,16 @@ def test_from_up_to_down(work_dir, monkeypatch):
     assert (work_dir / "services.json").stat().st_mode & 0o777 == 0o600
     assert stack.s3.secret_key.get_secret_value() not in (work_dir / "services.json").read_text()
 
+    # commands find it, also where a settings file says something about other things
+    file = work_dir.parent / "heritage.toml"
+    file.write_text(f'allowed_builders = ["acme_nets"]\nwork_dir = "{work_dir}"\n')
+    shown = subprocess.run(
+        [sys.executable, "-m", "heritage.cli", "config", "show", "--json"],
+        env={"HERITAGE_CONFIG": str(file), "PATH": os.environ["PATH"]}, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    told = json.loads(shown.stdout)["settings"]
+    assert (told["mlflow"]["tracking_uri"], told["allowed_builders"]) == (stack.tracking_uri, ["acme_nets"])
+
     # the environment is what settings read
     for name, value in stack.environment().items():
         monkeypatch.setenv(name, value)
