@@ -3,8 +3,6 @@
 import mimetypes
 import os
 from collections.abc import Callable
-from importlib import import_module
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -22,6 +20,7 @@ from heritage.api import (
     metrics,
     models,
     moves,
+    pages,
     plots,
     repairs,
     session,
@@ -66,8 +65,7 @@ def create_app(
     for part in (session, drift, plots, models, families, clustering, repairs, moves, labels, audit):
         inside.include_router(part.routes(services))
     inside.include_router(_files())
-    if find_spec("heritage.api.pages"):
-        inside.include_router(import_module("heritage.api.pages").router, include_in_schema=False)
+    inside.include_router(pages.router)
     app.include_router(inside)
     app.include_router(webhooks.routes(services, figures.webhooks))
     app.include_router(metrics.routes(services, figures))
