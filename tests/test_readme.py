@@ -1,13 +1,16 @@
 """What the README shows is run."""
 
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+from typer.testing import CliRunner
 
+from heritage.cli import app
 from heritage.settings import settings
 from heritage.weights.write import write_safetensors
 
@@ -45,6 +48,11 @@ def test_a_model_of_your_own_in_ten_lines(services, tmp_path, monkeypatch, capsy
     assert len([line for line in code.splitlines() if line and not line.startswith(("from", "import"))]) <= 10
     exec(compile(code, "README.md", "exec"), given)  # the README is ours
     assert capsys.readouterr().out.strip() == "drift"
+
+    np.savez(tmp_path / "held_out.npz", x=given["x_held_out"], y=given["y_held_out"])
+    command = re.search(r"^heritage (register churn .*)$", (ROOT / "README.md").read_text(), re.MULTILINE).group(1)
+    planned = CliRunner().invoke(app, [*shlex.split(command), "--dry-run"])
+    assert planned.exit_code == 0, planned.output
 
 
 def test_the_settings_shown_are_settings(tmp_path):
