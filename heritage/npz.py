@@ -31,8 +31,10 @@ def write_npz(arrays: Mapping[str, NDArray[Any]]) -> bytes:
     return buffer.getvalue()
 
 
-def read_npz(data: bytes, where: str, max_bytes: int) -> dict[str, NDArray[Any]]:
-    """The arrays of an npz file by name; `where` names it in errors.
+def read_npz(
+    data: bytes, where: str, max_bytes: int, what: str = "npz file without Python objects"
+) -> dict[str, NDArray[Any]]:
+    """The arrays of an npz file by name; `where` names it in errors, `what` says what it should be.
 
     Raises `BadInput` for anything that is no such file, holds Python objects or the same name twice, or needs more
     than `max_bytes`, before that memory is taken.
@@ -47,7 +49,7 @@ def read_npz(data: bytes, where: str, max_bytes: int) -> dict[str, NDArray[Any]]
             return {_name(m.filename): _array(_unpack(archive, m)) for m in members}
     except (*_DAMAGE, *_ZIP_DAMAGE) as error:
         detail = printable(str(error)) or type(error).__name__
-        raise BadInput(f"{where}: not a readable npz file without Python objects ({detail}); write it again") from error
+        raise BadInput(f"{where}: not a readable {what} ({detail}); write it again") from error
 
 
 def _name(member: str) -> str:

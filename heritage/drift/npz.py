@@ -2,8 +2,6 @@
 
 import io
 import json
-import zipfile
-import zlib
 from collections.abc import Mapping
 from typing import Any
 
@@ -11,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from heritage.errors import BadInput
+from heritage.npz import read_npz
 
 MAX_BYTES = 256 * 2**20
 
@@ -27,15 +26,10 @@ def pack(form: str, version: int, header: Mapping[str, Any], arrays: Mapping[str
 
 def unpack(data: bytes, form: str, version: int, where: str) -> tuple[dict[str, Any], Arrays]:
     """Header and arrays of such a file; `BadInput` naming `where` for another format, version, or a damaged file."""
+    arrays = read_npz(data, where, MAX_BYTES, form)
     try:
-        with zipfile.ZipFile(io.BytesIO(data)) as archive:
-            size = sum(entry.file_size for entry in archive.infolist())
-            if size > MAX_BYTES:
-                raise BadInput(f"{where}: unpacks to {size} bytes; the limit for a {form} is {MAX_BYTES}")
-        with np.load(io.BytesIO(data), allow_pickle=False) as stored:
-            arrays = {name: stored[name] for name in stored.files}
         header = json.loads(arrays.pop("header").tobytes())
-    except (ValueError, OSError, EOFError, KeyError, RecursionError, zipfile.BadZipFile, zlib.error) as error:
+    except (ValueError, KeyError, RecursionError) as error:
         raise BadInput(f"{where}: not a readable {form} ({error}); write it again") from error
     if not isinstance(header, dict) or header.get("format") != form:
         raise BadInput(f"{where}: not a {form}; give a file that heritage wrote as one")

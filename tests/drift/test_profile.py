@@ -261,7 +261,7 @@ def test_files_that_are_no_profiles_are_refused(data):
 
 def test_a_file_that_unpacks_to_too_much_is_refused_before_it_is_unpacked(monkeypatch):
     monkeypatch.setattr(npz, "MAX_BYTES", 1_000)
-    with pytest.raises(BadInput, match="the limit for a heritage drift profile is 1000"):
+    with pytest.raises(BadInput, match="unpacks to more than 1000 bytes"):
         DriftProfile.from_bytes(golden_profile().to_bytes(), "p.npz")
 
 

@@ -1,12 +1,15 @@
 """Windows: the same counters however the rows come."""
 
+import io
 import itertools
+import zipfile
 
 import numpy as np
 import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numpy.lib import format as npy
 
 from heritage.drift.profile import DriftProfile
 from heritage.drift.window import Window, merge_all
@@ -109,7 +112,16 @@ def test_a_window_survives_its_file_and_is_bound_to_its_profile():
         window.merge(Window.empty(other))
 
 
-@pytest.mark.parametrize("damage", [b"", b"PK\x03\x04", b"not a zip at all"])
+def claiming(rows: int) -> bytes:
+    """A file whose header claims so many numbers, and holds none."""
+    out, start = io.BytesIO(), io.BytesIO()
+    npy.write_array_header_1_0(start, {"descr": "<f8", "fortran_order": False, "shape": (rows,)})
+    with zipfile.ZipFile(out, "w") as archive:
+        archive.writestr("header.npy", start.getvalue())
+    return out.getvalue()
+
+
+@pytest.mark.parametrize("damage", [b"", b"PK\x03\x04", b"not a zip at all", claiming(10**15)])
 def test_a_damaged_window_file_is_refused(damage):
     with pytest.raises(BadInput, match=r"w\.npz: not a readable heritage drift window"):
         Window.from_bytes(PROFILE, damage, "w.npz")
