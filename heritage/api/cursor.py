@@ -7,7 +7,6 @@ from collections.abc import Sequence
 
 from heritage.errors import BadInput
 
-MAX_CURSOR = 2000
 Place = tuple[str | int, ...]
 
 

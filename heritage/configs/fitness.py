@@ -1,7 +1,7 @@
 """Study 07: which configurations lead to more descendants: counts by group, and a negative binomial regression."""
 
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -190,9 +190,3 @@ def _features(groups: pd.DataFrame) -> "Figure":
     figure, (axes,) = panels(height=max(2.2, 1.0 + 0.3 * len(part)))
     _mean_bars(axes, part, "Mean number of descendants with and without a feature")
     return figure
-
-
-def sweet_spots(groups: pd.DataFrame) -> dict[str, Any]:
-    """Mean descendants near the usual sizes, from the table of groups."""
-    part = groups[groups["grouping"] == "sweet spot"]
-    return dict(zip(part["group"], part["mean_descendants"], strict=True))

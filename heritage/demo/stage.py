@@ -25,11 +25,6 @@ def model_name(name: str, seed: int) -> str:
     return name if seed == 0 else name.replace("digits-", f"digits{seed}-")
 
 
-def champion_name(seed: int) -> str:
-    """Registered name of the deployed model."""
-    return model_name(CHAMPION, seed)
-
-
 def members(seed: int, folder: Path, told: Callable[[str], None]) -> Sequence[Member]:
     """The family under `seed`: read from `folder` where it was trained before, else trained and kept there."""
     done = folder / "done"

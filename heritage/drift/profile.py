@@ -18,7 +18,7 @@ import pandas as pd
 from heritage.drift import distinct
 from heritage.drift.kinds import fit_column
 from heritage.drift.numeric import CHUNK
-from heritage.drift.parts import Column, Counts, Family, Part
+from heritage.drift.parts import Column, Family, Part
 from heritage.drift.performance import PerformanceReference
 from heritage.errors import BadInput, NotFound
 from heritage.names import printable
@@ -112,11 +112,6 @@ def fault_counts(column: Column) -> list[int]:
     """Missing, mistyped and infinite values of a column's reference."""
     faults = column.faults
     return [faults.missing, faults.mistyped, faults.infinite_low, faults.infinite_high]
-
-
-def reference_counts(column: Column) -> Counts:
-    """Counts of all parts of a column, one after the other."""
-    return np.concatenate([part.reference for part in column.parts])
 
 
 def _checked_frames(
