@@ -156,7 +156,7 @@ class Champion:
         thread = threading.Thread(target=self._close, args=(served,), name="closing agent")
         with self._lock:
             self._closing[thread] = served
-        thread.start()
+            thread.start()  # before `close` may wait for it
 
     def _close(self, served: Served) -> None:
         assert served.agent is not None
