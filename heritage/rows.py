@@ -13,7 +13,7 @@ from heritage.errors import BadInput
 from heritage.names import printable
 from heritage.npz import read_npz, write_npz
 
-_MAX_BYTES = 4 * 2**30
+MAX_BYTES = 4 * 2**30  # of a file's rows in memory
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -94,7 +94,7 @@ def from_npz(data: bytes, where: str) -> Rows:
     Raises `BadInput` for anything that is no such file, holds Python objects, has numbers beyond float32 (x) or
     int64 (y), or would need over 4 GiB.
     """
-    parts = read_npz(data, where, _MAX_BYTES)
+    parts = read_npz(data, where, MAX_BYTES)
     if "x" not in parts or not parts.keys() <= {"x", "y", "ids"}:
         names = ", ".join(printable(name, 40) for name in sorted(parts)[:5])
         raise BadInput(f"{where}: holds arrays {names or 'none'}; expected x and optionally y and ids")

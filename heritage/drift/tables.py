@@ -17,7 +17,7 @@ from pandas.api import types
 from heritage.drift.numeric import CHUNK
 from heritage.errors import BadInput, NotFound
 from heritage.names import printable
-from heritage.rows import Rows
+from heritage.rows import MAX_BYTES, Rows
 
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}(?:[T ]\d{2}:\d{2}(?::\d{2}(?:\.\d+)?)?(?:Z|[+-]\d{2}:?\d{2})?)?")
 _WHOLE = re.compile(r"^(-?\d+)\.0+$")
@@ -61,10 +61,13 @@ def stream_table(path: Path, schema: Mapping[str, str]) -> Iterator[pd.DataFrame
 def rows_of_parquet(data: bytes, where: str) -> Rows:
     """Rows of a parquet file: the columns `y` (class indexes) and `id` where there are any, all others as numbers.
 
-    `x` has shape (n, columns), in the file's order. `BadInput` naming `where` for a damaged file and for columns that
-    hold no numbers, or missing labels.
+    `x` has shape (n, columns), in the file's order. `BadInput` naming `where` for a damaged file, for columns that
+    hold no numbers, or missing labels, and for more than 4 GiB of values: equal ones take no room in the file.
     """
-    frame = _readable(where, lambda: _parquet(BytesIO(data)).read().to_pandas())
+    file = _readable(where, lambda: _parquet(BytesIO(data)))
+    if (size := 8 * file.metadata.num_rows * file.metadata.num_columns) > MAX_BYTES:
+        raise BadInput(f"{where}: unpacks to {size} bytes, the limit is {MAX_BYTES}; split it into smaller files")
+    frame = _readable(where, lambda: file.read().to_pandas())
     numbers = frame.drop(columns=[name for name in ("y", "id") if name in frame.columns])
     wrong = [str(name) for name in numbers.columns if not types.is_numeric_dtype(numbers[name].dtype)]
     if wrong or not len(numbers.columns):

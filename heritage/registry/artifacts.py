@@ -7,7 +7,7 @@ MLflow runs embedded on a database, the folder of heritage's own experiment. A r
 import hashlib
 import tempfile
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -109,12 +109,14 @@ class RunArtifacts:
         with self._translated(f"reading '{path}'"):
             answer = self._get(path, max_retries=0)
             if answer.status_code != 200:
+                answer.close()
                 # the server says 500 for what is not there as for what it cannot reach: the listing tells
                 self._check_listed(path)
                 answer = self._get(path, max_retries=None)
-            if answer.status_code != 200:
-                raise by_status(answer.status_code, f"reading '{path}'", self._connection.tracking_uri)
-            yield from answer.iter_content(CHUNK_BYTES)
+            with closing(answer):  # also where the reader has had enough
+                if answer.status_code != 200:
+                    raise by_status(answer.status_code, f"reading '{path}'", self._connection.tracking_uri)
+                yield from answer.iter_content(CHUNK_BYTES)
 
     def _get(self, path: str, max_retries: int | None) -> Any:
         # the client's own download has no size limit, and writes where the server's name for the file says
