@@ -20,9 +20,12 @@ def _group() -> None:
 @app.command()
 def show(json: JsonFlag = False) -> None:
     """Every setting with its value and its origin; secrets are not shown."""
+    from heritage.registry.translate import without_password
+
     use_running_stack()
     chosen = settings()
     values, came_from = chosen.model_dump(mode="json"), origins(chosen)
+    values["mlflow"]["tracking_uri"] = without_password(chosen.mlflow.tracking_uri)
     if json:
         print_json({"settings": values, "origins": came_from})
         return

@@ -18,6 +18,7 @@ import httpx
 from heritage.errors import HeritageError
 from heritage.local import postgres, seaweed
 from heritage.names import printable
+from heritage.registry.translate import without_password
 from heritage.settings import Settings
 from heritage.storage import ObjectStore
 
@@ -104,15 +105,15 @@ def check_registry(settings: Settings) -> Iterator[Check]:
     """MLflow answers in a release without known holes, and refuses long values instead of cutting them."""
     uri = settings.mlflow.tracking_uri
     if not uri.startswith(("http://", "https://")):
-        yield Check("MLflow", True, f"{printable(uri.split('@')[-1])}: a database, opened directly; not asked")
+        yield Check("MLflow", True, f"{printable(without_password(uri))}: a database, opened directly; not asked")
         return
     try:
         with httpx.Client(base_url=uri, timeout=5, trust_env=False) as client:
             answer = client.get("/version")
-            yield _release(answer, uri)
+            yield _release(answer, without_password(uri))
             yield _long_values(client)
     except httpx.HTTPError as error:
-        said = f"{printable(uri)} does not answer: {printable(str(error))}"
+        said = f"{printable(without_password(uri))} does not answer: {printable(str(error))}"
         yield Check("MLflow", False, said, "start it with: heritage up, or set HERITAGE_MLFLOW__TRACKING_URI")
 
 

@@ -7,6 +7,7 @@ import pytest
 from typer.testing import CliRunner
 
 from heritage.cli import app
+from heritage.local.doctor import Check
 from heritage.settings import settings
 
 TOML = """
@@ -69,3 +70,13 @@ def test_files_are_checked_by_the_rule_of_the_settings(tmp_path: Path):
     by_settings = run("check", tmp_path / "p", tmp_path / "c.parquet", "--json")
     assert json.loads(by_settings.stdout)["verdict"] == "drift"  # KS p < .05 in thirty columns
     assert run("check", tmp_path / "p", tmp_path / "c.parquet", "--rule", "guarded").exit_code == 0
+
+
+@pytest.mark.parametrize("arguments", [["config", "show"], ["config", "show", "--json"], ["doctor", "--json"]])
+def test_the_registrys_password_is_not_shown(arguments, monkeypatch):
+    monkeypatch.setenv("HERITAGE_MLFLOW__TRACKING_URI", "http://ana:sesame@127.0.0.1:9")
+    monkeypatch.setenv("HERITAGE_S3__ENDPOINT_URL", "http://127.0.0.1:9")
+    monkeypatch.setattr("heritage.local.doctor.check_dags", lambda _: Check("DAGs", True, "not looked at"))
+    shown = CliRunner().invoke(app, arguments).output
+    assert "http://127.0.0.1:9" in shown
+    assert "sesame" not in shown
