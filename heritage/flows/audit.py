@@ -24,6 +24,7 @@ from heritage.flows import copies
 from heritage.flows.attest import signature_findings
 from heritage.flows.audit_configs import config_findings
 from heritage.flows.audit_files import file_findings
+from heritage.flows.audit_promotions import promotion_findings
 from heritage.flows.context import Context
 from heritage.lineage.audit import audit
 from heritage.lineage.audit_copies import without_lost
@@ -118,6 +119,7 @@ def _find(ctx: Context, known: list[Entry], weights: bool, index: Path | None) -
         lambda: file_findings(ctx, known, weights),
         lambda: copies.copy_findings(ctx, known),
         lambda: signature_findings(ctx, known),
+        lambda: promotion_findings(ctx),
         lambda: config_findings(pairs),
         lambda: _index_findings(pairs, index),
     ]

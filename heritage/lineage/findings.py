@@ -50,6 +50,7 @@ class Kind(StrEnum):
     SIGNATURE_INVALID = "signature_invalid"  # signed, but not this manifest
     SIGNER_UNKNOWN = "signer_unknown"  # signed by a key that nobody here trusts
     UNSIGNED = "unsigned"  # no signature where one is asked for
+    ALIAS_MOVED = "alias_moved"  # champion or previous point elsewhere than the journal says, or a move is not finished
     UNATTESTED = "unattested"  # an edge says attested, no trusted signature stands behind it
 
 
@@ -90,6 +91,8 @@ _WORDS: dict[Kind, tuple[str, str, str]] = {
     Kind.SIGNER_UNKNOWN: ("signature", "trusted keys", "ask who signed it; add the key to [audit] trusted_keys if it "
                           "is known"),
     Kind.UNSIGNED: ("manifest", "signature", "heritage sign NAME/VERSION"),
+    Kind.ALIAS_MOVED: ("journal", "", "promote the version that is meant; that also finishes or undoes a move that was "
+                       "left half-way"),
     Kind.UNATTESTED: ("manifest", "signature", "heritage sign NAME/VERSION, or declare the edge only"),
 }  # fmt: skip
 

@@ -113,8 +113,13 @@ class Promoter:
         return known.entries[-1] if len(known.entries) > len(entries) else None
 
     def findings(self, name: str) -> tuple[str, ...]:
-        """What does not fit together in the aliases and the journal of `name`; empty where all is well."""
+        """What does not fit together in the aliases and the journal of `name`; empty where all is well.
+
+        Nothing while a move is under way, which puts the aliases where they belong.
+        """
         entries = history(self._connection, name)
+        if any(not e.is_finished and e.expires_at_s >= self._connection.now().timestamp() for e in entries):
+            return ()
         aliases = self._reader.aliases(name)
         found = [f"move {e.sequence} to version {e.version} is not finished" for e in entries if not e.is_finished]
         should, is_now = _Known(entries, aliases).champion or "none", aliases.get(CHAMPION, "none")

@@ -212,6 +212,17 @@ def test_signatures_make_edges_attested_and_each_fault_has_a_verdict(
     assert {f["severity"] for f in found if f["kind"].startswith("sign")} == {"error"}
 
 
+def test_a_champion_that_is_not_the_journals_is_told(ctx: Context, add: Callable[..., ModelVersion]) -> None:
+    add("deployed")
+    ctx.registry.promote("deployed", "1", None, "initial")
+    assert told(audit.findings(ctx), "deployed") == set()
+    raw(ctx).delete_registered_model_alias("deployed", "champion")
+    (found,) = [f for f in audit.findings(ctx) if f["kind"] == "alias_moved"]
+    assert (found["subject"], found["severity"]) == ("deployed/1", "warning")
+    assert "the journal says 1, it points at none" in found["message"]
+    assert found["sides"] == {"journal": "journal/deployed/"}
+
+
 def test_an_index_that_tells_something_else_is_told(ctx: Context, root: ModelVersion, tmp_path: Path) -> None:
     known = list(audit.entries(ctx))
     with LineageIndex(tmp_path / "index.sqlite") as index:
