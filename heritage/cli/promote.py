@@ -5,7 +5,8 @@ from typing import Annotated
 import typer
 
 from heritage.cli.connect import connect
-from heritage.cli.output import DryRunFlag, Exit, JsonFlag, tell
+from heritage.cli.output import DryRunFlag, Exit, JsonFlag, fail, tell
+from heritage.errors import HeritageError
 
 
 def register(main: typer.Typer) -> None:
@@ -37,7 +38,10 @@ def promote(
     json: JsonFlag = False,
     dry_run: DryRunFlag = False,
 ) -> None:
-    """Make a version champion, now and without asking anybody else; heritage_promote asks."""
+    """Make a version champion, now and without asking anybody else; heritage_promote asks.
+
+    Where it does not run as recorded, the move is taken back.
+    """
     from heritage.flows import promote as flow
     from heritage.registry import GATE, INITIAL
 
@@ -53,7 +57,11 @@ def promote(
         tell(json, brief, brief["body"])
         return
     moved = flow.promote(ctx, address, plan)
-    tested = flow.smoke_test(ctx, moved["model"])
+    try:
+        tested = flow.smoke_test(ctx, moved["model"])
+    except HeritageError as error:
+        back = flow.roll_back(ctx, moved["model"], "the smoke test failed", moved["version"])
+        fail(f"{error}; the move was taken back, {version.name}/{back['version']} is champion")
     tell(
         json, {**moved, "smoke_test": tested}, f"{version.address} is champion in place of version {moved['replaced']}"
     )

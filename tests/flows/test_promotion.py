@@ -8,13 +8,18 @@ from threading import Thread
 
 import numpy as np
 import pytest
+import structlog
+from typer.testing import CliRunner
 
+from heritage.cli import app
 from heritage.errors import BadInput, Conflict, NotFound, Refused, Unavailable
 from heritage.flows import decisions, promote, validate, windows
+from heritage.local.environment import client_environment
 from heritage.registry import GATE
 from heritage.rows import Rows
 from heritage.serving.champion import Champion
 from heritage.serving.served import load
+from heritage.settings import settings
 from tests.deployed import connection, held, network_of_seed, reference
 from tests.serving.conftest import running
 
@@ -184,6 +189,25 @@ def test_a_server_that_answers_otherwise_fails_the_smoke_test(contest, stub, see
         return
     with pytest.raises(error, match=message):
         promote.smoke_test(ctx, contest.name)
+
+
+def test_by_hand_too_a_champion_that_does_not_run_is_taken_back(contest, accepted, monkeypatch):
+    chosen = contest.ctx.settings
+    variables = client_environment(chosen.s3, chosen.mlflow.tracking_uri) | {
+        "HERITAGE_ALLOWED_BUILDERS": "torch.nn",
+        "HERITAGE_WORK_DIR": str(chosen.work_dir),
+        "HERITAGE_PROMOTE__SERVED_AT": "http://127.0.0.1:9",
+        "HERITAGE_PROMOTE__SERVED_WAIT_S": "0.1",
+    }
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    settings.cache_clear()
+    monkeypatch.setattr(structlog, "configure", lambda **_: None)  # else it goes on writing to this test's stderr
+    failed = CliRunner().invoke(app, ["promote", accepted["address"]])
+    settings.cache_clear()
+    assert failed.exit_code == 1
+    assert f"the move was taken back, {contest.name}/1 is champion" in " ".join(failed.stderr.split())
+    assert contest.champion == "1"
 
 
 def test_a_server_that_is_down_is_waited_for_and_named(contest):
