@@ -3,7 +3,7 @@
 import json
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.tree import Tree as Drawing
@@ -54,6 +54,12 @@ def recover_folder(
     families: Annotated[
         str, typer.Option(metavar="threshold|dbscan|kmeans|auto|...", help="How families are found.")
     ] = "threshold",
+    kurtosis_weight: Annotated[
+        float, typer.Option("--lambda", min=0, help="MoTHer's weight of kurtosis against distance, for --tree mother.")
+    ] = 0.3,
+    z_score: Annotated[
+        float, typer.Option("--z-score", help="Likeness that makes a family, in deviations of unrelated models.")
+    ] = 12.0,
     device: Annotated[Device, typer.Option(help="Where distances are computed.")] = Device.CPU,
     layers: Annotated[Layers, typer.Option(help="Which layers are compared.")] = Layers.ALL,
     distances: Annotated[
@@ -66,7 +72,10 @@ def recover_folder(
     from heritage.recovery.models import open_folder
     from heritage.recovery.recover import recover
 
-    options = _options(tree, metric, families, device=device, layers=layers, distances=distances)
+    options = _options(
+        tree, metric, families, device=device, layers=layers, distances=distances,
+        kurtosis_weight=kurtosis_weight, z_score=z_score,
+    )  # fmt: skip
     with open_folder(folder, keep_going) as (models, skipped):
         found = recover(models, options, keep_going)
     for file in (*skipped, *found.skipped):
@@ -79,7 +88,7 @@ def recover_folder(
         output.write_text(json.dumps(found.document(), indent=1) + "\n", encoding="utf-8")
 
 
-def _options(tree: str, metric: str, families: str, **others: str) -> "Options":
+def _options(tree: str, metric: str, families: str, **others: Any) -> "Options":
     """The options of these names; an unknown method is a wrong use of the command."""
     from heritage.errors import BadInput
     from heritage.flows.methods import load
@@ -88,9 +97,7 @@ def _options(tree: str, metric: str, families: str, **others: str) -> "Options":
 
     load(settings().recovery.plugins)
     try:
-        return Options(
-            tree, metric, families, device=others["device"], distances=others["distances"], layers=others["layers"]
-        )
+        return Options(tree, metric, families, **others)
     except BadInput as error:
         raise typer.BadParameter(str(error)) from error
 

@@ -47,8 +47,9 @@ def is_buffer(name: str, is_float: bool) -> bool:
 
 
 def signature(tensors: Mapping[str, tuple[tuple[int, ...], bool]]) -> Signature:
-    """The signature of a model from its tensors: name to (shape, whether it holds floats)."""
-    slots = frozenset(Slot(n, shape) for n, (shape, is_float) in tensors.items() if not is_buffer(n, is_float))
+    """The signature of a model from its tensors: name to (shape, whether it holds floats). Empty ones tell nothing."""
+    trained = (Slot(n, shape) for n, (shape, is_float) in tensors.items() if not is_buffer(n, is_float))
+    slots = frozenset(slot for slot in trained if slot.size)
     return Signature(slots, frozenset(n for n, (_, is_float) in tensors.items() if is_buffer(n, is_float)))
 
 

@@ -93,6 +93,7 @@ def by_dbscan(similar: Similarity, z_score: float = Z_SCORE) -> NDArray[np.int64
     from sklearn.cluster import DBSCAN
 
     distance = np.clip(1.0 - similar.cosine, 0.0, 2.0)
+    np.fill_diagonal(distance, 0.0)  # weights of zeros have no cosine, not even with themselves
     radius = 1.0 - z_score * float(np.median(similar.null_std))
     labels = DBSCAN(eps=max(radius, 1e-6), min_samples=1, metric="precomputed").fit(distance).labels_
     return np.asarray(labels, np.int64)
@@ -103,7 +104,8 @@ def by_kmeans(similar: Similarity, z_score: float = Z_SCORE) -> NDArray[np.int64
     from sklearn.cluster import KMeans
 
     n = len(similar.cosine)
-    if n < 3 or not (similar.z[~np.eye(n, dtype=bool)] < z_score).any():
+    alike = similar.z[~np.eye(n, dtype=bool)] >= z_score
+    if n < 3 or alike.all() or not alike.any():  # no k to choose: one family, or nobody is like another
         return np.zeros(n, np.int64) if n < 2 or similar.z.min() >= z_score else by_threshold(similar, z_score)
     value, vector = np.linalg.eigh(similar.cosine)
     tries = []

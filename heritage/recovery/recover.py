@@ -1,6 +1,7 @@
 """From models to families and trees: the whole recovery."""
 
 import hashlib
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -17,6 +18,7 @@ from heritage.recovery.family import Family
 from heritage.recovery.layers import LAYERS
 from heritage.recovery.methods import METRICS, TREE_METHODS
 from heritage.recovery.models import Model, NotFinite, Skipped
+from heritage.recovery.mother import LAMBDA, mother_tree
 from heritage.recovery.proofs.twins import classes_of_twins
 from heritage.recovery.results import RecoveredEdge, RecoveredFamily, Recovery
 from heritage.recovery.sample import Sample, draw
@@ -30,6 +32,7 @@ from heritage.recovery.sketched import (
 )
 from heritage.recovery.sketched_family import SketchedFamily
 from heritage.recovery.stack import Named, Stack, stack_of
+from heritage.recovery.trees import Tree
 from heritage.recovery.uncompared import by_parameters
 from heritage.recovery.weighed import WeighedFamily
 from heritage.weights.fingerprint import Fingerprint
@@ -43,7 +46,7 @@ class Options:
     """How to recover: tree method, metric, family method (each a registered name), threshold of family similarity.
 
     `layers` are those that are compared, a key of `LAYERS`. `distances` of models too large to be kept are 'exact', by
-    a 'sketch' of each, or as `measure` thinks best ('auto').
+    a 'sketch' of each, or as `measure` thinks best ('auto'). `kurtosis_weight` is MoTHer's lambda.
     """
 
     tree: str = "heritage"
@@ -53,6 +56,7 @@ class Options:
     device: str = "cpu"
     distances: str = "auto"
     layers: str = "all"
+    kurtosis_weight: float = LAMBDA
 
     def __post_init__(self) -> None:
         for what, name, known in (
@@ -65,6 +69,10 @@ class Options:
         ):
             if name not in known:
                 raise BadInput(f"{what} '{name}' is not known; choose one of {', '.join(sorted(known))}")
+        if not 0 < self.z_score < math.inf:
+            raise BadInput(f"z-score {self.z_score} is no threshold of similarity; choose a number above 0")
+        if not 0 <= self.kurtosis_weight < math.inf:
+            raise BadInput(f"lambda {self.kurtosis_weight} is no weight; choose a number from 0 on")
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,8 +187,8 @@ def groups_of(models: Sequence[Named], means: Means = BY_WEIGHTS, options: Optio
     sample = means.sample(stack)
     names = [m.name for m in stack.models]
     keys = [_key(m, row) for m, row in zip(stack.models, sample.values, strict=True)]
-    labels = FAMILY_METHODS[options.families](similarity(stack, sample), options.z_score)
     twins = means.twins(stack, sample.values)
+    labels = _together(FAMILY_METHODS[options.families](similarity(stack, sample), options.z_score), twins)
     out = []
     for label in np.unique(labels):
         members = sorted(np.flatnonzero(labels == label).tolist(), key=lambda i: (keys[i], names[i]))
@@ -193,9 +201,21 @@ def groups_of(models: Sequence[Named], means: Means = BY_WEIGHTS, options: Optio
     return out
 
 
+def _together(labels: NDArray[np.int64], twins: Sequence[Sequence[int]]) -> NDArray[np.int64]:
+    """`labels` with equal models under one: zeros, constants and vectors have no cosine that could tell."""
+    for members in twins:
+        labels = np.where(np.isin(labels, labels[list(members)]), labels[members[0]], labels)
+    return labels
+
+
+def _tree(family: Family, options: Options) -> Tree:
+    cost, method = METRICS[options.metric](family), TREE_METHODS[options.tree]
+    return mother_tree(family, cost, options.kurtosis_weight) if method is mother_tree else method(family, cost)
+
+
 def _named(found: FoundFamily, options: Options) -> RecoveredFamily:
     family = found.family
-    tree = TREE_METHODS[options.tree](family, METRICS[options.metric](family))
+    tree = _tree(family, options)
     names = [family.stack.models[i].name for i in family.members]
     edges = [RecoveredEdge(names[e.parent], names[e.child], e.relation, e.confidence, e.reason) for e in tree.edges]
     edges += [

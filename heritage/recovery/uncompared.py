@@ -10,12 +10,20 @@ from heritage.recovery.stack import Named
 def by_parameters(
     models: Sequence[Named], parameters: Callable[[Named], int]
 ) -> tuple[list[RecoveredFamily], tuple[str, ...]]:
-    """Families of `models` with equal numbers of parameters, without edges and roots, and the warning that says so."""
+    """Families of `models` with equal numbers of parameters, and the warning that says so.
+
+    They have no edges, and a root only where a model is alone.
+    """
     groups: dict[int, list[str]] = {}
     for m in models:
         groups.setdefault(parameters(m), []).append(m.name)
     families = [
-        RecoveredFamily(hashlib.sha256(f"{count} parameters".encode()).hexdigest()[:12], tuple(sorted(names)), (), ())
+        RecoveredFamily(
+            hashlib.sha256(f"{count} parameters".encode()).hexdigest()[:12],
+            tuple(sorted(names)),
+            (),
+            tuple(names) if len(names) == 1 else (),
+        )
         for count, names in sorted(groups.items())
     ]
     if not families:

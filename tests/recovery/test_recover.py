@@ -1,4 +1,5 @@
 import json
+import math
 import os
 import random
 import resource
@@ -108,6 +109,19 @@ def test_two_identical_models_and_one_model_have_a_clear_outcome(planter, saved,
     assert (document["edges"], document["roots"]) == ([], ["only"])
 
 
+@pytest.mark.parametrize("families", ["threshold", "dbscan", "kmeans", "auto"])
+@pytest.mark.parametrize("metric", ["auto", "rank"])
+@pytest.mark.parametrize("tensor", [torch.zeros(16, 8), torch.ones(16, 8), torch.arange(50.0)], ids=["0", "1", "vector"])
+def test_equal_models_without_a_cosine_are_one_family(saved, tensor, metric, families):
+    nothing = torch.zeros(0, 4)
+    states = {"a": {"w": tensor, "e": nothing}, "b": {"w": tensor.clone(), "e": nothing}}
+    other = {"w": torch.randn(tensor.shape, generator=torch.Generator().manual_seed(0)), "e": nothing}
+    document, _, _ = recovered(saved({**states, "c": other}), Options(metric=metric, families=families))
+    assert sorted(sorted(f["members"]) for f in document["families"]) == [["a", "b"], ["c"]]
+    assert [e["relation"] for e in document["edges"]] == ["copy"]
+    assert len(document["roots"]) == 2
+
+
 @pytest.mark.parametrize("tree", ["heritage", "mother", "distance", "kurtosis"])
 @pytest.mark.parametrize("metric", ["auto", "l2", "cosine", "rank"])
 def test_every_method_gives_a_tree_over_all_members(forest, saved, tree, metric):
@@ -121,6 +135,10 @@ def test_every_method_gives_a_tree_over_all_members(forest, saved, tree, metric)
 def test_unknown_methods_are_named_with_those_that_exist():
     with pytest.raises(BadInput, match="choose one of distance, heritage"):
         Options(tree="oracle")
+    with pytest.raises(BadInput, match="z-score nan"):
+        Options(z_score=math.nan)
+    with pytest.raises(BadInput, match="lambda -1"):
+        Options(kurtosis_weight=-1.0)
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])
@@ -188,7 +206,7 @@ def test_models_that_cannot_be_compared_are_grouped_by_size_with_a_warning(plant
         prints = recover_fingerprints({m.name: take_fingerprint(m.weights) for m in models})
     assert sorted(f.members for f in found.families) == [("child", "root"), ("x", "y"), ("z",)]
     assert [(e.parent, e.child) for f in found.families for e in f.edges] == [("root", "child")]
-    assert [f.roots for f in found.families if "x" in f.members] == [()]
+    assert {f.members: f.roots for f in found.families[1:]} == {("x", "y"): (), ("z",): ("z",)}
     assert len(found.warnings) == 1
     assert "number of parameters alone" in found.warnings[0]
     assert prints.warnings == found.warnings
@@ -239,6 +257,27 @@ def test_the_command_compares_the_chosen_layers_only(planter, saved, tmp_path):
     assert run(folder, "--distances", "rough").exit_code == 2
     none = run(saved({n: {"blob.weight": torch.ones(8, 8)} for n in "ab"}), "--layers", "dense")
     assert isinstance(none.exception, BadInput)
+
+
+def test_the_command_weighs_kurtosis_and_families_as_it_is_told(planter, saved, tmp_path):
+    out = tmp_path / "out.json"
+    root = planter.root()
+    states = {"root": root, "near": planter.finetuned(root, 0.03), "far": planter.finetuned(root, 0.3)}
+    states["end"] = planter.finetuned(states["near"], 0.05)
+    # heavier tails from child to child: the rule's order is the other way round than distance alone would have it
+    states["far"]["layer.0.query.weight"][0, 0] = 9.0
+    folder = saved(states)
+
+    def found(*options):
+        assert run(folder, "--tree", "mother", "--json", out, *options).exit_code == 0
+        document = json.loads(out.read_text())
+        return sorted((e["parent"], e["child"]) for e in document["edges"]), len(document["families"])
+
+    assert found() == found("--lambda", "0.3", "--z-score", "12")
+    assert found("--lambda", "0")[0] != found("--lambda", "1e6")[0]
+    assert found("--z-score", "1e6")[1] == len(states)
+    assert run(folder, "--lambda", "-1").exit_code == 2
+    assert run(folder, "--z-score", "0").exit_code == 2
 
 
 @pytest.mark.parametrize(("distances", "sketched"), [("exact", False), ("sketch", True), ("auto", False)])
