@@ -21,8 +21,9 @@ if TYPE_CHECKING:
 app = typer.Typer(name="configs", help="What the configurations of a fleet tell.", no_args_is_help=True)
 
 
-# in place of a file: every version of the registry
+# in place of a file: every version of the registry, or the table and edges that come with heritage
 REGISTRY = "registry"
+SAMPLE = "sample"
 
 
 class Mode(StrEnum):
@@ -35,18 +36,21 @@ class Mode(StrEnum):
 TableOption = Annotated[
     Path,
     typer.Option(
-        "--table", metavar="TABLE", help="csv, parquet, a folder of config.json files, or 'registry' for all versions."
+        "--table",
+        metavar="TABLE",
+        help="csv, parquet, a folder of config.json files, 'registry' for all versions, or "
+        "'sample' for 290 public configurations to try it on.",
     ),
 ]
 EdgesOption = Annotated[
     Path | None,
     typer.Option("--edges", metavar="EDGES", help="csv, parquet, GraphML or JSON: parent_id, child_id and optionally "
-                 "relation. Without it, the parent columns of the table."),
+                 "relation; or a folder of model cards. Without it, the parent columns of the table."),
 ]  # fmt: skip
 ModeOption = Annotated[Mode, typer.Option("--mode", help="seed: |x-y| / max; range: |x-y| / range of the field.")]
 OutOption = Annotated[Path, typer.Option("-o", "--out", metavar="DIR", help="Folder for tables, figures and summary.")]
 ScoresOption = Annotated[
-    Path | None, typer.Option("--scores", help="csv of model names and scores, such as an arena's list.")
+    Path | None, typer.Option("--scores", help="csv or JSON of model names and scores, such as an arena's list.")
 ]
 SeedOption = Annotated[int, typer.Option("--seed", help="Seed of samples and intervals.")]
 FoundFlag = Annotated[
@@ -66,11 +70,14 @@ def _fleet(table: Path, edges: Path | None, scores: Path | None, mode: Mode, see
 
 
 def _loaded(table: Path) -> "tuple[ConfigTable, Edges | None]":
-    """The table, and the edges that the registry records where it comes from there."""
-    from heritage.configs.edges import from_manifests
+    """The table, and the edges that come with it where it is the registry's or the sample."""
+    from heritage.configs.edges import from_manifests, load_edges
+    from heritage.configs.sources import SAMPLES
     from heritage.configs.sources import from_manifests as rows
     from heritage.configs.table import load_configs, table_of
 
+    if str(table) == SAMPLE and not table.exists():
+        return load_configs(SAMPLES / "configs.csv"), load_edges(SAMPLES / "edges.csv")
     if str(table) != REGISTRY:
         return load_configs(table), None
     from heritage.cli.connect import connect
@@ -80,16 +87,9 @@ def _loaded(table: Path) -> "tuple[ConfigTable, Edges | None]":
 
 
 def _scores(path: Path | None) -> "pd.DataFrame | None":
-    import pandas as pd
+    from heritage.configs.sources import read_scores
 
-    if path is None:
-        return None
-    if not path.is_file():
-        raise NotFound(f"{path}: no such file; give a csv of model names and scores")
-    try:
-        return pd.read_csv(path)
-    except (ValueError, OSError) as error:
-        raise BadInput(f"{path}: not readable as csv ({error})") from error
+    return None if path is None else read_scores(path)
 
 
 def _tell(study: "Study", out: Path, paths: list[Path], as_json: bool) -> None:
@@ -185,7 +185,7 @@ def lineage(
 @app.command()
 def behaviour(
     table: TableOption, out: OutOption,
-    scores: Annotated[Path, typer.Option("--scores", help="csv of names and scores.")],
+    scores: Annotated[Path, typer.Option("--scores", help="csv or JSON of names and scores.")],
     edges: EdgesOption = None, mode: ModeOption = Mode.SEED, as_json: JsonFlag = False,
 ) -> None:  # fmt: skip
     """Whether the configuration tells how a model behaves."""

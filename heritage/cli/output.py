@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from heritage.errors import HeritageError, Refused
+from heritage.names import printable
 
 
 class Exit(IntEnum):
@@ -60,6 +61,10 @@ def reported_errors() -> Iterator[None]:
         fail(str(error), Exit.FOUND)
     except HeritageError as error:
         fail(str(error))
+    except OSError as error:
+        if not isinstance(error.filename, str):  # no file's: a broken pipe, a lost connection
+            raise
+        fail(f"{printable(error.filename, 300)}: {error.strerror}; choose another place or mend its permissions")
 
 
 def progress(transient: bool = True) -> Progress:

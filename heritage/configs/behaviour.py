@@ -25,8 +25,9 @@ if TYPE_CHECKING:
 
     from matplotlib.figure import Figure
 
-_NAMES = ("modelId", "model_id", "model", "name", "Model", "fullname")
-_SCORES = ("score", "elo", "arena_score", "rating", "average", "Average")
+# columns of score lists, in any case and with blanks or underscores
+_NAMES = ("modelid", "model_id", "model", "model_name", "name", "fullname")
+_SCORES = ("score", "elo", "arena_score", "arena_elo", "elo_score", "elo_rating", "rating", "average")
 _LEAST = 50  # scored models that a prediction needs
 _PAIRS = 10  # edges with scores at both ends that a correlation needs
 
@@ -109,7 +110,8 @@ def match_scores(table: ConfigTable, scores: pd.DataFrame) -> Matched:
 
 
 def _column(frame: pd.DataFrame, names: Sequence[str], what: str) -> str:
-    found = next((n for n in names if n in frame), None)
+    known = {re.sub(r"\W+", "_", str(c).strip().lower()): str(c) for c in reversed(frame.columns)}
+    found = next((known[n] for n in names if n in known), None)
     if found is None:
         shown = [printable(str(c)) for c in frame.columns][:20]
         raise BadInput(f"score list has no column of {what}; columns are {shown}, expected one of {list(names)}")

@@ -55,13 +55,16 @@ class Edges:
 
 
 def load_edges(path: Path) -> Edges:
-    """Edges of a csv (also .gz) or parquet file, a GraphML file, or JSON (node-link, or a list of edge objects).
+    """Edges of a csv (also .gz) or parquet file, a GraphML file, JSON (node-link, or a list of edge objects), or of
+    the model cards in a folder.
 
     Columns: parent_id, child_id and optionally relation. Raises `NotFound`, or `BadInput` for anything else; pickled
     graphs are refused, as reading one runs code.
     """
+    if path.is_dir():
+        return from_cards(path)
     if not path.is_file():
-        raise NotFound(f"{path}: no such file; give edges as csv, parquet, GraphML or JSON")
+        raise NotFound(f"{path}: no such file; give edges as csv, parquet, GraphML or JSON, or a folder of model cards")
     suffix = path.suffix
     if suffix in (".pkl", ".pickle", ".gpickle"):
         raise BadInput(f"{path}: pickled graphs are not read, as reading one runs code; export it as GraphML or JSON")
@@ -154,9 +157,15 @@ def from_manifests(manifests: Iterable[Manifest]) -> Edges:
 
 
 def from_cards(folder: Path) -> Edges:
-    """Edges of model cards: the base_model of the YAML head of <organisation>/<model>/README.md."""
+    """Edges of model cards: the base_model of the YAML head of <organisation>/<model>/README.md.
+
+    Raises `NotFound` where the folder has none.
+    """
     rows = []
-    for card in sorted(folder.rglob("README.md")):
+    cards = sorted(folder.rglob("README.md"))
+    if not cards:
+        raise NotFound(f"{folder}: holds no model card; expected <organisation>/<model>/README.md")
+    for card in cards:
         head = _front_matter(card.read_text(encoding="utf-8", errors="replace"))
         base = head.get("base_model") or []
         relation = str(head.get("base_model_relation") or "unknown")

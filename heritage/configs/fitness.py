@@ -136,7 +136,7 @@ def _ratios(model: NegativeBinomial) -> "Figure":
         colour = RED if told else GREY
         axes.plot([row["low"], row["high"]], [at, at], color=colour)
         axes.plot([row["rate_ratio"]], [at], "o", color=colour, markersize=6)
-        axes.text(row["high"] * 1.05, at, f"{row['rate_ratio']:.2f}", va="center", fontsize=9)
+        axes.text(min(row["high"], 600.0) * 1.05, at, f"{row['rate_ratio']:.2f}", va="center", fontsize=9)
     axes.axvline(1.0, color="black", linewidth=1)
     _ratio_axis(axes, float(min(frame["low"].min(), 0.5)), float(max(frame["high"].max(), 2.0, ratio.max())))
     axes.set_yticks(y, frame["term"].tolist())

@@ -13,6 +13,7 @@ from heritage.errors import BadInput
 
 _MOST_ALIKE = 30.0  # condition number of the standardised design beyond which terms cannot be told apart
 _ROWS_A_TERM = 10
+_COUNTED_A_TERM = 5  # with fewer counts above 0 a term separates them from the rest, and its ratio has no bound
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,7 +35,7 @@ def fit_counts(counts: pd.Series, design: pd.DataFrame, exposure: pd.Series) -> 
     """exp(coefficients) of `counts` on `design`, given `exposure` (age): how the rate changes with one unit of a term.
 
     NB2 (variance mu + alpha mu^2), alpha by moments of a Poisson fit, sandwich (HC1) errors. Raises `BadInput` with
-    fewer than ten rows a term, without any count, or where terms cannot be told apart.
+    fewer than ten rows or five counts above 0 a term, or where terms cannot be told apart.
     """
     import statsmodels.api as sm  # type: ignore[import-untyped]
 
@@ -66,8 +67,12 @@ def _checked(counts: pd.Series, design: pd.DataFrame) -> NDArray[np.float64]:
         raise BadInput(
             f"{len(counts)} complete rows for {design.shape[1]} terms; at least {_ROWS_A_TERM} a term are needed"
         )
-    if not (counts > 0).any():
-        raise BadInput("no model of the complete rows has a descendant")
+    counted = int((counts > 0).sum())
+    if counted < _COUNTED_A_TERM * design.shape[1]:
+        raise BadInput(
+            f"{counted or 'no'} models of the complete rows have a descendant, for {design.shape[1]} terms; "
+            f"at least {_COUNTED_A_TERM} a term are needed"
+        )
     constant = [c for c in design if design[c].nunique() < 2]
     if constant or not design.shape[1]:
         raise BadInput(f"terms {constant} do not vary among {len(counts)} complete rows; leave them out")

@@ -126,10 +126,13 @@ def embed(distances: NDArray[np.float64]) -> NDArray[np.float64]:
     n = len(distances)
     squared = distances**2
     centred = -0.5 * (squared - squared.mean(axis=0) - squared.mean(axis=1)[:, None] + squared.mean())
+    if not np.ptp(distances):  # all alike, or one model: nothing that a coordinate could keep
+        return np.zeros((n, 2))
     if n < 5:
         values, vectors = np.linalg.eigh(centred)
     else:
-        values, vectors = eigsh(centred, k=2, which="LA", v0=np.ones(n))
+        # centring takes a constant start to zero
+        values, vectors = eigsh(centred, k=2, which="LA", v0=np.random.default_rng(0).standard_normal(n))
     order = np.argsort(values)[::-1][:2]
     place = vectors[:, order] * np.sqrt(np.maximum(values[order], 0))
     # the sign of an eigenvector is free; fixed here so that a picture does not flip between runs

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from heritage.configs.values import text
@@ -16,6 +17,7 @@ from heritage.names import printable
 from heritage.records import Manifest
 
 MAX_CONFIG_BYTES = 16 * 2**20
+SAMPLES = Path(__file__).parent / "sample"
 
 # what model classes call the same quantity
 _KEYS: Mapping[str, tuple[str, ...]] = {
@@ -44,10 +46,45 @@ def read_source(path: Path) -> pd.DataFrame:
         raise NotFound(f"{path}: no such file or folder; give a csv, a parquet file or a folder of config.json files")
     try:
         if path.suffix == ".parquet":
-            return pd.read_parquet(path)
+            return _flat(pd.read_parquet(path))
         return pd.read_csv(path, dtype=str, keep_default_na=False, na_values=[""], low_memory=False)
     except (ValueError, OSError) as error:  # parser, decoding, compression and arrow errors derive from these
         raise BadInput(f"{path}: not readable as a table ({error}); expected csv, csv.gz or parquet") from error
+
+
+def read_scores(path: Path) -> pd.DataFrame:
+    """Names and scores of a csv file, or of JSON: a list of objects, or an object of name and score.
+
+    Raises `NotFound` where nothing is there, `BadInput` for what is neither.
+    """
+    if not path.is_file():
+        raise NotFound(f"{path}: no such file; give a csv or JSON file of model names and scores")
+    try:
+        if path.suffix != ".json":
+            return pd.read_csv(path)
+        content = json.loads(path.read_bytes())
+    except (ValueError, OSError, RecursionError) as error:
+        raise BadInput(f"{path}: not readable as csv or JSON ({printable(str(error))})") from error
+    if isinstance(content, dict) and all(isinstance(v, int | float) for v in content.values()):
+        return pd.DataFrame({"model": list(content), "score": list(content.values())})
+    if isinstance(content, list) and all(isinstance(row, dict) for row in content):
+        return pd.DataFrame(content)
+    raise BadInput(f'{path}: expected a list of objects with model and score, or an object such as {{"model": 1200}}')
+
+
+def _flat(frame: pd.DataFrame) -> pd.DataFrame:
+    """`frame` with lists, arrays and records of its cells as JSON text."""
+    for name in (n for n in frame if pd.api.types.is_object_dtype(frame[n])):
+        frame[name] = frame[name].map(_plain)
+    return frame
+
+
+def _plain(cell: Any) -> Any:
+    return json.dumps(cell, default=_listed) if isinstance(cell, np.ndarray | list | tuple | dict) else cell
+
+
+def _listed(value: Any) -> Any:
+    return value.tolist() if isinstance(value, np.ndarray | np.generic) else str(value)
 
 
 def _folder(path: Path) -> pd.DataFrame:

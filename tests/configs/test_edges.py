@@ -119,6 +119,10 @@ def test_model_cards_name_their_base(tmp_path):
     assert pairs(from_cards(tmp_path)) == [
         ("a/p", "a/c", "quantize"), ("a/p", "a/d", "unknown"), ("a/q", "a/d", "unknown"),
     ]  # fmt: skip
+    assert pairs(load_edges(tmp_path)) == pairs(from_cards(tmp_path))
+    (tmp_path / "a" / "empty").mkdir()
+    with pytest.raises(NotFound, match="holds no model card"):
+        load_edges(tmp_path / "a" / "empty")
 
 
 def test_manifests_give_the_edges_between_registered_versions():

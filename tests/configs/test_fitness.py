@@ -56,6 +56,9 @@ def test_too_few_rows_and_childless_fleets_are_told():
         fit_counts(y[:20], x[:20], age[:20])
     with pytest.raises(BadInput, match="descendant"):
         fit_counts(y * 0, x, age)
+    two = y.where(y.index < 2, 0.0).where(y.index >= 2, 1.0)  # such ratios came out in thousands of millions
+    with pytest.raises(BadInput, match="2 models of the complete rows have a descendant"):
+        fit_counts(two, x, age)
 
 
 def test_missing_is_not_zero(fleet_table, fleet_edges):

@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from heritage.configs.edges import from_columns
 from heritage.configs.fields import Kind
 from heritage.configs.sources import from_manifests
 from heritage.configs.table import load_configs, table_of
@@ -165,6 +166,18 @@ def test_a_fleet_without_versions_is_an_empty_table():
 def test_what_is_not_there_is_not_found(tmp_path, name):
     with pytest.raises(NotFound, match="no such file"):
         load_configs(tmp_path / name)
+
+
+def test_lists_and_records_of_a_parquet_file_are_kept_as_text(tmp_path):
+    raw = pd.DataFrame({
+        "modelId": ["o/parent", "o/child"], "config_hidden_size": [64, 128], "tags": [["a", "b"], None],
+        "config_rope_scaling": [{"factor": 2.0}, None], "parent_model": [None, ["o/parent"]],
+    })  # fmt: skip
+    raw.to_parquet(tmp_path / "t.parquet")
+    table = load_configs(tmp_path / "t.parquet")
+    assert len(table) == 2
+    assert table.frame["config_rope_scaling"].dropna().tolist() == ['{"factor": 2.0}']
+    assert from_columns(table).frame[["parent_id", "child_id"]].to_numpy().tolist() == [["o/parent", "o/child"]]
 
 
 def test_bad_files_are_told_by_name(tmp_path):

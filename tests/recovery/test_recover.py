@@ -111,7 +111,9 @@ def test_two_identical_models_and_one_model_have_a_clear_outcome(planter, saved,
 
 @pytest.mark.parametrize("families", ["threshold", "dbscan", "kmeans", "auto"])
 @pytest.mark.parametrize("metric", ["auto", "rank"])
-@pytest.mark.parametrize("tensor", [torch.zeros(16, 8), torch.ones(16, 8), torch.arange(50.0)], ids=["0", "1", "vector"])
+@pytest.mark.parametrize(
+    "tensor", [torch.zeros(16, 8), torch.ones(16, 8), torch.arange(50.0)], ids=["0", "1", "vector"]
+)
 def test_equal_models_without_a_cosine_are_one_family(saved, tensor, metric, families):
     nothing = torch.zeros(0, 4)
     states = {"a": {"w": tensor, "e": nothing}, "b": {"w": tensor.clone(), "e": nothing}}
