@@ -9,6 +9,7 @@ import typer
 
 from heritage.cli.output import JsonFlag, console, print_json, progress
 from heritage.errors import BadInput
+from heritage.names import check_name
 
 if TYPE_CHECKING:
     import numpy as np
@@ -169,6 +170,7 @@ def experiment(
 
     if method not in METHODS:
         raise BadInput(f"pruning method '{method}' is not known; choose one of {', '.join(METHODS)}")
+    check_name(component, "component")
     numbers = _numbers(k_values, context.args)
     weights = _loaded(matrix, tensor) if matrix is not None else _own(method, layer, component, sparsity)
     folder = output_dir or Path("results/metrics/multi_seed_clustering") / method / component

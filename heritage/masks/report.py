@@ -196,6 +196,12 @@ def _ratios(runs: Sequence[SeedRun], component: str) -> "Figure":
     return figure
 
 
+def _mean(values: Sequence[float]) -> float:
+    """Mean of those that are known, NaN where none is: every cluster may hold one feature only."""
+    known = [v for v in values if v == v]
+    return float(np.mean(known)) if known else float("nan")
+
+
 def _distances(runs: Sequence[SeedRun], component: str) -> "Figure":
     figure, both = _panels(2, 9, 3.8)
     k_values = sorted({r.k for r in runs})
@@ -205,9 +211,7 @@ def _distances(runs: Sequence[SeedRun], component: str) -> "Figure":
             values = [getattr(r.metrics, f"mean_{what}") for r in runs if r.k == k]
             axes.scatter(np.full(len(values), at), values, s=22, color=_COLOURS[5], linewidths=0)
         means = [np.mean([getattr(r.metrics, f"mean_{what}") for r in runs if r.k == k]) for k in k_values]
-        fair = [
-            np.nanmean([getattr(r.corrected, f"mean_{what}") / len(r.mask) for r in runs if r.k == k]) for k in k_values
-        ]
+        fair = [_mean([getattr(r.corrected, f"mean_{what}") / len(r.mask) for r in runs if r.k == k]) for k in k_values]
         axes.plot(np.arange(len(k_values)), means, color=_COLOURS[1], marker="s", label="published mean")
         axes.plot(np.arange(len(k_values)), fair, color=_COLOURS[0], marker="o", label="mean over pairs")
         axes.set_xticks(np.arange(len(k_values)), [str(k) for k in k_values])

@@ -5,7 +5,7 @@ import pytest
 from typer.testing import CliRunner
 
 from heritage.cli.masks import app
-from heritage.errors import BadInput, HeritageError
+from heritage.errors import BadInput, HeritageError, UnsafeName
 
 
 @pytest.fixture
@@ -69,6 +69,18 @@ def test_experiment_takes_cluster_numbers_one_after_the_other(matrix, tmp_path):
 def test_unknown_methods_are_told():
     with pytest.raises(BadInput, match="not known"):
         run("experiment", "--method", "dropout", "--component", "mlp.down_proj")
+
+
+def test_components_are_names_and_no_paths(matrix, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UnsafeName, match="component"):
+        run("experiment", "--method", "wanda", "--component", "../../x", "--matrix", matrix)
+
+
+def test_clusters_of_one_feature_each_are_drawn_without_a_mean(matrix, tmp_path):
+    run("experiment", "--method", "wanda", "--component", "x", "--seeds", 1, "--n-similar", 2,
+        "--matrix", matrix, "--output-dir", tmp_path / "o", "--k-values", 2)  # fmt: skip
+    assert (tmp_path / "o" / "summary" / "summary_distances.png").is_file()
 
 
 @pytest.mark.slow
