@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from heritage.cli.output import Exit, JsonFlag, console, fail, print_json
+from heritage.cli.output import Exit, JsonFlag, console, fail, notes, print_json
 from heritage.errors import BadInput, NotFound
 
 if TYPE_CHECKING:
@@ -144,6 +144,8 @@ def _judge(
 
     _check_pair(label, names)
     fitted = _read_profile(profile_file)
+    if not names:
+        fitted = _of_inputs(fitted)
     window, scored = Window.empty(fitted), []
     codes = {c.name: "code" for c in fitted.columns if c.record().get("accepts") == "any"}
     schema = fitted.schema | codes | dict.fromkeys(names, "numeric")
@@ -157,6 +159,16 @@ def _judge(
         p, y = (np.concatenate(part) for part in zip(*scored, strict=True))
         performance = check_performance(_reference_of(fitted, profile_file), p, y)
     return fitted, window, check(fitted, window, rules, performance)
+
+
+def _of_inputs(fitted: "DriftProfile") -> "DriftProfile":
+    """`fitted` without the model's outputs, which cannot be compared where nobody says which columns hold them."""
+    from heritage.drift.parts import Family
+
+    inputs = tuple(c for c in fitted.columns if c.family is Family.INPUT)
+    if len(inputs) < len(fitted.columns):
+        notes.print("the model's outputs are not compared: --probability names no columns", soft_wrap=True)
+    return replace(fitted, columns=inputs)
 
 
 def _reference_of(fitted: "DriftProfile", path: Path) -> Any:

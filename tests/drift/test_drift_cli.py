@@ -112,6 +112,16 @@ def test_schema_breaks_are_exit_1_and_insufficient_is_0(run, files):
     assert (empty.exit_code, json.loads(empty.stdout)["verdict"]) == (0, "insufficient")
 
 
+def test_inputs_alone_are_judged_where_no_outputs_are_named(run, files):
+    frame = rows(5, 1_500).drop(columns=["y", "p"])
+    same = run("check", *files(frame), "--json")
+    assert same.exit_code == 0, same.output
+    assert json.loads(same.stdout)["verdict"] == "ok"
+    assert not {"probability_1", "entropy", "prediction"} & json.loads(same.stdout)["columns"].keys()
+    assert "--probability names no columns" in same.stderr
+    assert run("check", *files(frame.assign(x=frame["x"] + 1)), "--json").exit_code == 3
+
+
 @pytest.mark.parametrize(("rule", "threshold"), [("psi", 1e-9), ("kl", 1e-9), ("ks", 0.999999), ("guarded", 0.0)])
 def test_rules_and_thresholds_can_be_chosen(run, files, rule, threshold):
     arguments = files(rows(6, 1_500))
