@@ -105,6 +105,7 @@ class RepairSettings(_Section):
     guard_share: float = Field(default=0.5, gt=0, lt=1)
     alpha: float = Field(default=0.05, gt=0, lt=1)
     metric: Literal["accuracy", "balanced-accuracy", "macro-f1"] = "accuracy"
+    trim: float = Field(default=1.0, gt=0, le=1)  # share of a repair vector's entries to keep, largest first (TIES)
     device: str = "cpu"  # of the search: cpu, cuda, or auto; another device gives other last bits
     original_margin: float = Field(default=0.05, ge=0)
     # rows of the original domain that the search is tuned on too, as a share of the current ones

@@ -45,7 +45,10 @@ def files(
     original: Original = None,
     kwargs: Kwargs = "{}",
     rungs: Rungs = "all",
-    seed: Annotated[int | None, typer.Option(help="Seed of splits and steps.")] = None,
+    trim: Annotated[
+        float, typer.Option(min=0, max=1, help="Share of the repair vectors' entries to keep, largest first (TIES).")
+    ] = 1.0,
+    seed: Annotated[int | None, typer.Option(min=0, help="Seed of splits and steps.")] = None,
     device: Annotated[str, typer.Option(help="auto, cpu or a torch device.")] = "auto",
     plan: Annotated[Path | None, typer.Option(help="Where the plan is written as JSON, for `repair write`.")] = None,
     as_json: JsonFlag = False,
@@ -59,7 +62,8 @@ def files(
     from heritage.weights.network import build
 
     own = settings()
-    options = SearchOptions(parse_rungs(rungs), own.repair.seed if seed is None else seed, device=device)
+    seed = own.repair.seed if seed is None else seed
+    options = SearchOptions(parse_rungs(rungs), seed, trim=trim, device=device)
     network = build(_architecture(model, kwargs), own.allowed_builders)
     paths = [Path(part.strip()) for part in donors.split(",") if part.strip()]
     request = FilesRequest(drifted, paths, validation, guard, unlabelled, original)

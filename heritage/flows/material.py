@@ -132,7 +132,7 @@ def gather(ctx: Context, champion: ModelVersion, kept: Kept) -> Material:
         guard,
         sound.unlabelled,
         original,
-        SearchOptions(rungs=parse_rungs(own.rungs), seed=own.seed, device=pick_device(own.device).type),
+        SearchOptions(parse_rungs(own.rungs), own.seed, trim=own.trim, device=pick_device(own.device).type),
     )
 
 

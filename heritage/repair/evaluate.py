@@ -20,10 +20,23 @@ _BATCH_ROWS = 1024
 
 
 def pick_device(wanted: str) -> torch.device:
-    """The device called `wanted`; 'auto' is CUDA where present, else the CPU."""
+    """The device called `wanted`; 'auto' is CUDA where present, else the CPU. `BadInput` for one that is not here."""
     if wanted == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    return torch.device(wanted)
+    try:
+        device = torch.device(wanted)
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:  # torch asserts where it was built without CUDA
+        raise BadInput(
+            f"device '{printable(wanted)}' cannot be used here ({printable(str(error), 200)}); choose cpu or auto"
+        ) from error
+    return device
+
+
+def finite_rows(rows: Rows) -> Rows:
+    """`rows` without those with NaN or infinite inputs: their losses are none, nor weights tuned on them."""
+    whole = np.isfinite(rows.x).all(axis=tuple(range(1, rows.x.ndim)))
+    return rows if whole.all() else rows.take(np.asarray(whole, dtype=np.bool_))
 
 
 @contextmanager

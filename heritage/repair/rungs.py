@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from heritage.repair import lines
 from heritage.repair.batchnorm import has_statistics, reestimate
-from heritage.repair.evaluate import Budget, Judge, Runner
+from heritage.repair.evaluate import Budget, Judge, Runner, finite_rows
 from heritage.repair.finetune import blend, fine_tune
 from heritage.repair.layers import at_layers, fit_layers
 from heritage.repair.lines import FINE, Curve, Family, Fit, Looks
@@ -176,7 +176,7 @@ def make_workshop(
     kept = {d: s for d, s in moved.items() if d not in same}
     family = _family(here, kept, options.trim)
     left = {part for vector in family.vectors.values() for part in vector.left}
-    inputs = runner.inputs(rows.x if unlabelled is None or not len(unlabelled) else unlabelled.x)
+    inputs = runner.inputs(finite_rows(rows if unlabelled is None or not len(unlabelled) else unlabelled).x)
     skipped = dict.fromkeys(same, "its weights equal those of the drifted model")
     return Workshop(runner, family, kept, inputs, options, tuple(sorted(left)), skipped)
 

@@ -6,7 +6,7 @@ for `heritage.repair.gate` to say.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from heritage.errors import BadInput
-from heritage.repair.evaluate import Budget, Judge, fixed_threads, labels_of
+from heritage.repair.evaluate import Budget, Judge, finite_rows, fixed_threads, labels_of
 from heritage.repair.lines import COARSE, Curve
 from heritage.repair.options import SearchOptions
 from heritage.repair.plan import Recipe, Rung
@@ -65,14 +65,20 @@ def search(
 ) -> SearchResult:
     """The best rung of the ladder for `drifted` on labelled current `rows` (at least 8, at least 2 classes).
 
-    `unlabelled` current rows serve BatchNorm statistics only; without them the labelled rows' inputs do. The same
-    arguments give the same result. Raises `BadInput` for no labels, one class, or weights that cannot be mixed.
+    `unlabelled` current rows serve BatchNorm statistics only; without them the labelled rows' inputs do. Rows with NaN
+    are left out. The same arguments give the same result. Raises `BadInput` for no labels, one class, or weights that
+    cannot be mixed.
     """
     options = options or SearchOptions()
+    labelled, rows = len(rows), finite_rows(rows)
     check_rows(rows)
     with fixed_threads(options.threads):
         shop = make_workshop(network, drifted, donors, rows, unlabelled, options)
-        return _climb(shop, rows, options)
+        found = _climb(shop, rows, options)
+    if labelled == len(rows):
+        return found
+    dark = f"{labelled - len(rows)} of {labelled} labelled rows hold NaN or infinite inputs"
+    return replace(found, skipped={**found.skipped, "rows": dark})
 
 
 def realise(
@@ -91,6 +97,7 @@ def realise(
         raise BadInput(f"recipe needs donor '{lacking[0]}', given are {sorted(donors)}; give the weights of all donors")
     with fixed_threads(options.threads):
         needed = {d: s for d, s in donors.items() if d in recipe.coefficients}
+        rows, options = finite_rows(rows), replace(options, trim=recipe.trim)
         return _home(make_workshop(network, drifted, needed, rows, unlabelled, options).state(recipe, rows))
 
 
@@ -176,8 +183,8 @@ def _held_out(
     """Losses of every variant on the rows that it was not tuned on, one array a split; passes used; what was skipped.
 
     The last climb, on all rows, costs about as much as each split: the budget is shared out evenly. The longest
-    fine-tuning costs more than all the rest together, so it is tried only where the longest of the others is best:
-    where the lineage knows the drift, it never is.
+    fine-tuning costs more than all the rest together, so it is tried only where the longest of the others is best
+    (where the lineage knows the drift, it never is), or is not wanted.
     """
     losses: dict[_Variant, list[NDArray[np.float64]]] = {}
     splits = [_split(shop, rows, options, i) for i in range(options.splits)]
@@ -187,7 +194,7 @@ def _held_out(
         if Rung.NONE not in options.rungs:
             recipes = (Recipe(Rung.NONE), *recipes)
         _look(shop, split, recipes, losses)
-    if _best_rung(losses, options) is Rung.FINETUNE_60:
+    if _best_rung(losses, options) is Rung.FINETUNE_60 or Rung.FINETUNE_60 not in options.rungs:
         for split in splits:
             _look(shop, split, shop.variants(split.climb, split.judge.budget, (Rung.FINETUNE_200,)), losses)
     passes = sum(split.judge.budget.used for split in splits)

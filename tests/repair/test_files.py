@@ -116,6 +116,8 @@ def test_a_dry_run_writes_nothing_and_people_get_sentences(folder, builder):
         ({"kwargs": "{"}, BadInput, "not JSON"),
         ({"kwargs": '{"hidden": 7}'}, BadInput, "has shape"),
         ({"rungs": "jump"}, BadInput, "'jump' is unknown"),
+        ({"device": "abacus"}, BadInput, "device 'abacus' cannot be used here"),
+        ({"trim": "0"}, BadInput, "trim is 0.0"),
     ],
 )
 def test_bad_arguments_are_told(folder, builder, changed, error, message):

@@ -119,6 +119,34 @@ def test_trimming_and_layer_factors_are_selectable_and_rebuild(family, options):
     assert same(realise(f.network, f.drifted, f.donors, result.recipe, f.rows, f.unlabelled, options), result.state)
 
 
+def test_a_trimmed_recipe_rebuilds_whatever_the_options_say(family):
+    f = family
+    found = search(f.network, f.drifted, f.donors, f.rows, f.unlabelled, replace(PLAIN, trim=0.2))
+    assert same(realise(f.network, f.drifted, f.donors, found.recipe, f.rows, f.unlabelled), found.state)
+
+
+def test_rows_with_nan_are_left_out_and_told(family):
+    f = family
+    x = np.concatenate([f.rows.x, np.full_like(f.rows.x[:3], np.nan)])
+    dark = Rows(x, np.concatenate([f.rows.y, f.rows.y[:3]]))
+    options = SearchOptions(rungs=(Rung.NONE, Rung.ONE, Rung.FINETUNE_20))
+    found = search(f.network, f.drifted, f.donors, dark, dark, options)
+    clean = search(f.network, f.drifted, f.donors, f.rows, f.rows, options)
+    assert found.skipped["rows"] == f"3 of {len(dark)} labelled rows hold NaN or infinite inputs"
+    assert found.recipe == clean.recipe
+    assert same(found.state, clean.state)
+    assert same(realise(f.network, f.drifted, f.donors, found.recipe, dark, dark, options), clean.state)
+
+
+def test_the_longest_steps_are_tried_where_they_alone_are_wanted(family):
+    f = family
+    inverted, test = (Rows(1 - r.x, r.y) for r in (f.guard, f.test))
+    options = SearchOptions(rungs=(Rung.FINETUNE_200,))
+    result = search(f.network, f.drifted, f.donors, inverted, options=options)
+    assert result.rung is Rung.FINETUNE_200
+    assert accuracy(f, result.state, test) > accuracy(f, f.drifted, test) + 0.15
+
+
 def test_statistics_are_kept_without_batchnorm_and_renewed_where_it_helps(family, layer_norm_family):
     f = layer_norm_family
     recipes = search(f.network, f.drifted, f.donors, f.rows, f.unlabelled).recipes
