@@ -58,7 +58,7 @@ def recover_folder(
         float, typer.Option("--lambda", min=0, help="MoTHer's weight of kurtosis against distance, for --tree mother.")
     ] = 0.3,
     z_score: Annotated[
-        float, typer.Option("--z-score", help="Likeness that makes a family, in deviations of unrelated models.")
+        float, typer.Option("--z-score", min=0, help="Likeness that makes a family, in deviations of unrelated models.")
     ] = 12.0,
     device: Annotated[Device, typer.Option(help="Where distances are computed.")] = Device.CPU,
     layers: Annotated[Layers, typer.Option(help="Which layers are compared.")] = Layers.ALL,

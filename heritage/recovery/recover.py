@@ -69,8 +69,8 @@ class Options:
         ):
             if name not in known:
                 raise BadInput(f"{what} '{name}' is not known; choose one of {', '.join(sorted(known))}")
-        if not 0 < self.z_score < math.inf:
-            raise BadInput(f"z-score {self.z_score} is no threshold of similarity; choose a number above 0")
+        if not 0 <= self.z_score < math.inf:
+            raise BadInput(f"z-score {self.z_score} is no threshold of similarity; choose a number from 0 on")
         if not 0 <= self.kurtosis_weight < math.inf:
             raise BadInput(f"lambda {self.kurtosis_weight} is no weight; choose a number from 0 on")
 
