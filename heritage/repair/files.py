@@ -77,8 +77,8 @@ def repair_files(
 ) -> FilesResult:
     """Search the ladder and ask the gate; nothing is written.
 
-    Guard rows that are among the validation rows are left out, for they were tuned on. Raises `BadInput` where fewer
-    than 8 remain.
+    Rows that the drifted model gives no finite answer to are left out, and guard rows that are among the validation
+    rows, for they were tuned on. Raises `BadInput` where fewer than 8 guard rows remain.
     """
     options = options or SearchOptions()
     paths = _named(request.donors)
@@ -87,23 +87,43 @@ def repair_files(
         states = {n: c.torch_state() for n, c in opened.items()}
         digests = {n: c.digest for n, c in opened.items()}
     drifted = states.pop("")
-    rows = read_rows(request.validation)
-    guard, notes = _unseen(read_rows(request.guard), rows)
-    unlabelled = None if request.unlabelled is None else read_rows(request.unlabelled)
+    answered = _Answered(network, drifted, options.device)
+    rows = answered.read(request.validation)
+    guard, notes = _unseen(answered.read(request.guard), rows)
+    unlabelled = None if request.unlabelled is None else answered.read(request.unlabelled)
     found = search(network, drifted, states, rows, unlabelled, options)
     made = _Candidates(network, drifted, states, rows, unlabelled, options)
-    original = None if request.original is None else read_rows(request.original)
+    original = None if request.original is None else answered.read(request.original)
     name, decision = made.judged(found.recipes, guard, original, gate or GateOptions())
     recipe = next(r for r in found.recipes if r.rung == name)
     plan = _plan(drifted, digests, recipe, rows, unlabelled, guard, options, found)
     before, after = (_nll(predict(network, s, guard, options.device), guard) for s in (drifted, made.states[name]))
-    return FilesResult(plan, decision, before, after, found, made.states[name], paths, notes)
+    return FilesResult(plan, decision, before, after, found, made.states[name], paths, (*answered.notes, *notes))
 
 
 def write_result(result: FilesResult, drifted: Path, out: Path) -> Applied:
     """Write the repaired model to `out`: streamed where the recipe is a mix of files, else from its state."""
     replaced = None if result.plan.recipe.streams else dict(result.state)
     return apply_plan(result.plan, drifted, result.paths, out, replaced)
+
+
+@dataclass
+class _Answered:
+    """Reads rows, without those that the drifted model gives no finite answer to; `notes` tell how many a file."""
+
+    network: nn.Module
+    drifted: State
+    device: str
+    notes: list[str] = field(default_factory=list)
+
+    def read(self, path: Path) -> Rows:
+        rows = read_rows(path)
+        finite = np.isfinite(predict(self.network, self.drifted, rows, self.device)).all(axis=1)
+        if finite.all():
+            return rows
+        left_out = f"{int((~finite).sum())} rows that get no finite answer were left out"
+        self.notes.append(f"{printable(path.name, 100)}: {left_out}")
+        return rows.take(np.flatnonzero(finite))
 
 
 @dataclass

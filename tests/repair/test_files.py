@@ -83,6 +83,24 @@ def test_the_command_repairs_and_reports(folder, builder, family):
     assert accuracy == pytest.approx(report["accuracy_after"])
 
 
+def test_rows_without_an_answer_are_left_out_and_named(family, request_, folder):
+    def with_gaps(rows):
+        x = rows.x.copy()
+        x[::10] = np.nan
+        return Rows(x, rows.y)
+
+    parts = {name: getattr(family, name) for name in ("rows", "guard", "unlabelled")}
+    for name, rows in parts.items():
+        (folder / f"{name}.npz").write_bytes(to_npz(with_gaps(rows)))
+    found = repair_files(family.network, replace(request_, unlabelled=folder / "unlabelled.npz"), QUICK)
+    for name, rows in parts.items():
+        (folder / f"{name}.npz").write_bytes(to_npz(rows.take(np.arange(len(rows)) % 10 != 0)))
+    clean = repair_files(family.network, replace(request_, unlabelled=folder / "unlabelled.npz"), QUICK)
+    assert found.plan.hash == clean.plan.hash
+    assert [note.split(":")[0] for note in found.notes] == ["rows.npz", "guard.npz", "unlabelled.npz"]
+    assert clean.notes == ()
+
+
 def test_a_second_run_gives_the_same_bytes(folder, builder):
     first = run(command(folder, "--json", "--rungs", "none,rollback,one"))
     written = (folder / "out.safetensors").read_bytes()
