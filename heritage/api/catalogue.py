@@ -44,7 +44,8 @@ CREATE TABLE IF NOT EXISTS note (key TEXT PRIMARY KEY, value TEXT) WITHOUT ROWID
 """
 # before the card is there; a name whose versions are all gone stays, and finds nothing
 _PUT_NAME = "INSERT INTO model_text SELECT ? WHERE NOT EXISTS (SELECT 1 FROM card WHERE name = ?)"
-# the verdict on a window never changes, so it stays while the card tells the same window
+# the tag tells no more than status and window: a window that is judged again (labels came late) with the same status
+# keeps its first figures in lists until the next one; whoever asks for the version's windows gets those that hold
 _PUT_CARD = """
 INSERT INTO card (name, number, content, family, health, severity, window, aliases, run_id, seal, stamp, created_at_ms,
     verdict) VALUES (?, ?, (SELECT id FROM content WHERE digest = ?), ?, ?, ?, ?, ?, ?, ?, ?, ?, '{}')
