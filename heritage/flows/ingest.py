@@ -6,9 +6,7 @@ alone, so many can be done at once; `run` finds its place among the others, one 
 """
 
 import json
-import tempfile
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -21,6 +19,7 @@ from heritage.flows.context import Context
 from heritage.flows.declared import declared_parents
 from heritage.flows.place import Found, Subject, fetched, find_place
 from heritage.flows.reconcile import agreements, findings, reconcile, recovered, said
+from heritage.flows.scratch import scratch
 from heritage.flows.steps import Steps, chunks
 from heritage.flows.trees import PLACED_TAG, PROBLEM_TAG, believed, edge_records, is_taken
 from heritage.names import printable
@@ -57,7 +56,7 @@ def fingerprint(ctx: Context, address: str) -> Result:
     version = ctx.registry.version(address)
     result: Result = {"address": version.address, "digest": version.digest, "problem": ""}
     try:
-        with _scratch(ctx) as folder:
+        with scratch(ctx, "ingest") as folder:
             ready = _prepare(ctx, version, folder, Steps())
             _keep(ctx, version, ready)
         return {**result, "digest": ready.subject.digest}
@@ -79,7 +78,7 @@ def run(ctx: Context, address: str, dry_run: bool = False) -> Result:
     steps = Steps()
     blank = {"address": version.address, "digest": version.digest, "problem": "", "steps": steps.done}
     try:
-        with _scratch(ctx) as folder:
+        with scratch(ctx, "ingest") as folder:
             return blank | _processed(ctx, version, folder, steps, dry_run)
     except Unavailable:
         raise
@@ -260,11 +259,3 @@ def _problem(ctx: Context, version: ModelVersion, error: HeritageError) -> str:
     problem = printable(str(error), 1000)
     ctx.registry.set_tag(version, PROBLEM_TAG, problem)
     return problem
-
-
-@contextmanager
-def _scratch(ctx: Context) -> Iterator[Path]:
-    """A folder for weights, on the disk of the work folder and gone afterwards."""
-    ctx.settings.work_dir.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=ctx.settings.work_dir, prefix="ingest-") as folder:
-        yield Path(folder)

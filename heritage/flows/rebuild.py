@@ -1,10 +1,8 @@
 """The tree of one family again: parents of all members at once, from their fingerprints or from their weights."""
 
-import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
-from pathlib import Path
 from typing import Any
 
 from heritage.errors import NotFound
@@ -14,6 +12,7 @@ from heritage.flows.methods import options_of
 from heritage.flows.place import fetched, is_unlike
 from heritage.flows.plans import Change
 from heritage.flows.reconcile import reconcile, recovered, recovered_edge, said, unrelated
+from heritage.flows.scratch import scratch
 from heritage.flows.trees import canonical, family_of, labels, statistics_of, tree_of
 from heritage.lineage.cycles import acyclic
 from heritage.lineage.nodes import Edge
@@ -142,12 +141,11 @@ def _edges(found: Recovery) -> Sequence[RecoveredEdge]:
 
 
 def _by_weights(ctx: Context, members: Mapping[str, ModelVersion], taken: Mapping[str, Fingerprint]) -> Recovery:
-    ctx.settings.work_dir.mkdir(parents=True, exist_ok=True)
     limits = prints.limits_of(ctx)
-    with tempfile.TemporaryDirectory(dir=ctx.settings.work_dir, prefix="rebuild-") as folder, ExitStack() as stack:
+    with scratch(ctx, "rebuild") as folder, ExitStack() as stack:
         models = []
         for digest in taken:
-            path = fetched(ctx, members[digest], Path(folder))
+            path = fetched(ctx, members[digest], folder)
             models.append(Model(digest, stack.enter_context(Checkpoint.open(path, limits))))
         return recover(models, options_of(ctx))
 

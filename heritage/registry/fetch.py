@@ -3,6 +3,7 @@
 import os
 import secrets
 import shutil
+import time
 from pathlib import Path
 
 from heritage.errors import Misconfigured, NotFound, UnsafeCheckpoint
@@ -15,6 +16,7 @@ from heritage.weights.layout import INDEX_SUFFIX
 from heritage.weights.limits import Limits
 
 WEIGHTS = "weights"
+_LEFT_S = 24 * 3600.0
 
 
 def fetch_weights(reader: Reader, version: ModelVersion, folder: Path, limits: Limits) -> Path:
@@ -35,6 +37,7 @@ def fetch_weights(reader: Reader, version: ModelVersion, folder: Path, limits: L
         return target
     source = _source_folder(version)
     folder.mkdir(parents=True, exist_ok=True)
+    remove_left(folder, ".*.tmp")
     _check_space(manifest, folder, version)
     scratch = folder / f".{manifest.digest[:16]}.{secrets.token_hex(8)}.tmp"
     scratch.mkdir(mode=0o700)
@@ -81,6 +84,17 @@ def _source_folder(version: ModelVersion) -> str:
     if version.source.startswith("models:"):
         return WEIGHTS
     return run_of(version.source, version.run_id)
+
+
+def remove_left(folder: Path, pattern: str) -> None:
+    """Remove folders below `folder` that nobody added a file to for a day: processes that were killed left them."""
+    for left in folder.glob(pattern):
+        try:
+            age_s = time.time() - left.stat().st_mtime
+        except FileNotFoundError:  # another process was quicker
+            continue
+        if age_s > _LEFT_S:
+            shutil.rmtree(left, ignore_errors=True)
 
 
 def _check_space(manifest: Manifest, folder: Path, version: ModelVersion) -> None:

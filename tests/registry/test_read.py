@@ -1,5 +1,6 @@
 """Reading: addresses, filters, pages, manifests checked against tags, weights verified and cached."""
 
+import os
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -116,7 +117,11 @@ def test_a_tag_without_manifest_is_not_found(registry: Registry, name: str, raw:
 def test_weights_are_downloaded_once(
     registry: Registry, name: str, version: ModelVersion, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    left = tmp_path / "cache" / ".0123456789abcdef.00.tmp"  # by a process that was killed a day ago
+    left.mkdir(parents=True)
+    os.utime(left, (0, 0))
     first = registry.fetch_weights(version, tmp_path / "cache")
+    assert not left.exists()
     save, read = RunArtifacts.save, []
     monkeypatch.setattr(RunArtifacts, "save", lambda self, path, *a: read.append(path) or save(self, path, *a))
 
