@@ -38,13 +38,15 @@ def plan(
 ) -> None:
     """Search for a repair and ask the gate. Exit code 3 unless it accepts."""
     from heritage.cli.files import read_rows
-    from heritage.flows import repair
+    from heritage.flows import repair, windows
 
     if validation is not None and window:
         raise BadInput("--window and --validation were both given; give the rows or the window that holds them")
     rows = None if validation is None else read_rows(validation)
-    wish = repair.Wish(rungs, donors, seed)
-    result = repair.search(connect(), model, window, dry_run, wish, rows)
+    wish, ctx = repair.Wish(rungs, donors, seed), connect()
+    if window:
+        windows.check_known(ctx, ctx.registry.version(f"{model}@champion"), window)
+    result = repair.search(ctx, model, window, dry_run, wish, rows)
     tell(json, result, _told(result))
     if result["decision"] != "accept":
         raise typer.Exit(Exit.FOUND)
@@ -75,11 +77,16 @@ def apply(
     tell(json, result, f"{result['address']} is challenger; next: heritage promote {result['address']}")
 
 
-def undo(model: ModelArgument, json: JsonFlag = False) -> None:
+def undo(model: ModelArgument, json: JsonFlag = False, dry_run: DryRunFlag = False) -> None:
     """Make the champion before the last repair champion again; its weights were never touched."""
     from heritage.flows import promote
 
-    moved = promote.roll_back(connect(), model, "repair undone by hand")
+    ctx = connect()
+    if dry_run:
+        previous = ctx.registry.version(f"{model}@previous")
+        tell(json, {"model": model, "version": previous.version}, f"would make {previous.address} champion")
+        return
+    moved = promote.roll_back(ctx, model, "repair undone by hand")
     tell(json, moved, f"{model}/{moved['version']} is champion in place of version {moved['replaced']}")
 
 

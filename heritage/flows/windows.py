@@ -23,7 +23,7 @@ from heritage.drift.tables import rows_of_parquet
 from heritage.drift.window import Window
 from heritage.errors import BadInput, NotFound
 from heritage.flows.context import Context
-from heritage.names import check_name
+from heritage.names import check_name, printable
 from heritage.records import ModelVersion
 from heritage.rows import Rows, concatenate, from_npz, to_npz
 
@@ -57,6 +57,14 @@ def listed(ctx: Context, version: ModelVersion, kind: str = "windows") -> list[s
     """Ids of the windows that hold objects of `kind`, oldest first."""
     base = prefix(kind, version)
     return sorted({key.removeprefix(base).split("/")[0] for key in ctx.store.list(base)})
+
+
+def check_known(ctx: Context, version: ModelVersion, window: str) -> None:
+    """Raise `NotFound` for a window of which nothing was counted, kept or judged, naming the newest that there are."""
+    known = sorted({w for kind in ("windows", "rows", "verdicts") for w in listed(ctx, version, kind)})
+    if window not in known:
+        there = ", ".join(known[-3:]) or "none"
+        raise NotFound(f"{version.address}: nothing is known of window '{printable(window)}'; the newest are {there}")
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,9 @@ import zlib
 import numpy as np
 import pytest
 import torch
+from typer.testing import CliRunner
 
+from heritage.cli import app, repairs
 from heritage.drift.verdict import Verdict
 from heritage.errors import BadInput, Conflict, Misconfigured, NotFound, Refused, Unavailable
 from heritage.flows import check_drift, decisions, donors, material, register, repair, windows
@@ -167,6 +169,22 @@ def test_validation_rows_take_the_place_of_a_window(family):
     assert windows.listed(ctx, family.champion, "rows") == []
     with pytest.raises(BadInput, match="have no labels"):
         repair.search(ctx, family.name, rows=Rows(rows.x))
+
+
+def test_a_person_is_told_of_windows_that_are_not_there(drifted, monkeypatch):
+    # a name that sorts after drifted windows was taken for one more of them
+    monkeypatch.setattr(repairs, "connect", lambda: drifted.ctx)
+    done = CliRunner().invoke(app, ["repair", "plan", drifted.name, "--window", "w2", "--dry-run"])
+    assert done.exit_code == 1
+    assert "nothing is known of window 'w2'; the newest are w1" in " ".join(done.stderr.split())
+    windows.check_known(drifted.ctx, drifted.champion, "w1")
+
+
+def test_undoing_can_be_tried_without_moving_anything(family, monkeypatch):
+    monkeypatch.setattr(repairs, "connect", lambda: family.ctx)
+    first = CliRunner().invoke(app, ["repair", "undo", family.name, "--dry-run"])
+    assert (first.exit_code, "'previous'" in first.stderr) == (1, True)
+    assert family.ctx.registry.version(f"{family.name}@champion").version == "1"
 
 
 def test_without_labels_and_with_one_class_people_are_asked(family):
